@@ -1,0 +1,129 @@
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use longshore_common::{
+    dataset::{Dataset, parse_spec},
+    ledger::{self, TableChange},
+};
+
+use crate::{
+    connect::DatabaseArgs,
+    output::{self, WrongCall},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Check specs and store them; creates or widens their target tables
+    ///
+    /// `${NAME}` and `${NAME:-default}` in a spec are replaced from the environment. A spec that is not allowed changes
+    /// nothing.
+    Apply(ApplyArgs),
+    /// List the datasets
+    List(ListArgs),
+    /// Print a dataset's current spec
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Spec files in TOML
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print one JSON value
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The dataset
+    name: String,
+    /// Print one JSON value instead of TOML
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+pub(crate) async fn run(command: DatasetCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        DatasetCommand::Apply(args) => apply(args).await,
+        DatasetCommand::List(args) => list(args).await,
+        DatasetCommand::Show(args) => show(args).await,
+    }
+}
+
+async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
+    // All are checked before the first is applied.
+    let specs = args.files.iter().map(read_spec).collect::<anyhow::Result<Vec<Dataset>>>()?;
+    let pool = args.servers.pool("longshore dataset apply", 1).await?;
+    let mut client = pool.get().await?;
+    for spec in &specs {
+        let applied = ledger::apply(&mut client, spec).await?;
+        let version = match applied.is_new_version {
+            true => format!("version {} applied", applied.version),
+            false => format!("unchanged, version {}", applied.version),
+        };
+        let table = match applied.table {
+            TableChange::Created => format!("table {} created", spec.target.table),
+            TableChange::Widened(columns) => format!("table {}: added {}", spec.target.table, columns.join(", ")),
+            TableChange::Unchanged => format!("table {} unchanged", spec.target.table),
+        };
+        output::print(&format!("{}: {version}; {table}", spec.name))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_spec(path: &PathBuf) -> anyhow::Result<Dataset> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| WrongCall(format!("cannot read the spec {name}: {error}")))?;
+    Ok(parse_spec(&name, &text, |variable| std::env::var(variable).ok())?)
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let pool = args.servers.pool("longshore dataset list", 1).await?;
+    let summaries = ledger::dataset_summaries(&*pool.get().await?).await?;
+    if args.json {
+        output::print_json(&summaries)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if summaries.is_empty() {
+        output::print("no datasets yet; store one with `longshore dataset apply FILE`")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = output::table(&["DATASET", "VERSION", "TABLE", "SCHEDULE", "FILES", "LAST SCAN", "SOURCE"], &[1, 4]);
+    for summary in summaries {
+        table.add_row([
+            summary.name,
+            summary.version.to_string(),
+            summary.target_table,
+            summary.schedule,
+            output::thousands(summary.files),
+            summary.last_scan.map_or_else(|| "never".to_owned(), output::time),
+            output::one_line(&summary.source),
+        ]);
+    }
+    output::print(&table.trim_fmt())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
+    let pool = args.servers.pool("longshore dataset show", 1).await?;
+    let stored = ledger::current_dataset(&*pool.get().await?, &args.name).await?;
+    let stored = stored.ok_or_else(|| WrongCall::unknown_dataset(&args.name))?;
+    if args.json {
+        output::print_json(&stored.spec)?;
+    } else {
+        output::print(&format!("# version {}\n{}", stored.version, toml::to_string(&stored.spec)?.trim_end()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

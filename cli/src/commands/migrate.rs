@@ -1,0 +1,24 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use longshore_common::database;
+
+use crate::{connect::DatabaseArgs, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
+    let pool = args.servers.pool("longshore migrate", 1).await?;
+    let migrated = database::migrate(&pool).await?;
+    if migrated.applied.is_empty() {
+        output::print("the schema is up to date")?;
+    }
+    for migration in migrated.applied {
+        output::print(&format!("applied {migration}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,15 @@
+//! One module a subcommand.
+
+pub(crate) mod dataset;
+pub(crate) mod files;
+pub(crate) mod health;
+mod loans;
+pub(crate) mod migrate;
+pub(crate) mod rejects;
+pub(crate) mod retry;
+pub(crate) mod sample;
+pub(crate) mod scan;
+pub(crate) mod scanner;
+pub(crate) mod status;
+pub(crate) mod tasks;
+pub(crate) mod worker;

@@ -1,0 +1,44 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use longshore_common::ledger;
+use uuid::Uuid;
+
+use crate::{connect::DatabaseArgs, output};
+
+/// The scanner service publishes the retried tasks within its tick; without it, `longshore scan` does.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// FAILED tasks, as `longshore tasks --status FAILED` lists them
+    #[arg(value_name = "TASK", required_unless_present = "failed", conflicts_with = "failed")]
+    tasks: Vec<Uuid>,
+    /// All FAILED tasks
+    #[arg(long)]
+    failed: bool,
+    /// Print one JSON value
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<ExitCode> {
+    let pool = args.servers.pool("longshore retry", 1).await?;
+    let client = pool.get().await?;
+    let tasks = if args.failed { None } else { Some(args.tasks.as_slice()) };
+    let result = ledger::retry(&client, tasks).await?;
+    if args.json {
+        output::print_json(&result)?;
+    } else {
+        output::print(&format!("{} tasks are NEW again", result.retried.len()))?;
+        for task in &result.superseded {
+            output::print(&format!("{task}: left FAILED, a newer version of its file has taken its place"))?;
+        }
+        for task in &result.not_failed {
+            output::print(&format!("{task}: not FAILED, or not known"))?;
+        }
+    }
+    // Asked for by name and not done is a refusal.
+    let is_refused = !args.failed && result.retried.len() < args.tasks.len();
+    Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

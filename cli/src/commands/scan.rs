@@ -1,0 +1,175 @@
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use clap::Args;
+use deadpool_postgres::Pool;
+use indicatif::{ProgressBar, ProgressStyle};
+use longshore_common::{
+    database,
+    ledger::{self, ScanCounts, StoredDataset},
+    queue::Queue,
+    shutdown,
+};
+use longshore_scanner::{Relay, ScanOptions, ScanReport, rescue_stranded, scan_dataset};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    connect::ServerArgs,
+    output::{self, WrongCall},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// The dataset to scan; all if none is named
+    dataset: Option<String>,
+    /// Send partial batches too, without waiting for more files
+    #[arg(long)]
+    flush: bool,
+    /// Compare everything that the store lists, not only what is newer than watermark − lookback
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON value
+    #[arg(long)]
+    json: bool,
+    /// After how many dead workers a task is FAILED as poison
+    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    max_deaths: i32,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    scans: Vec<ScanReport>,
+    failed: Vec<FailedScan>,
+    rescued: u64,
+    published: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedScan {
+    dataset: String,
+    error: String,
+}
+
+pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
+    let (database, queue) = args.servers.checked("longshore scan")?;
+    let stop = shutdown::on_signal()?;
+    let pool = database.connected_pool(1, args.servers.database.connect_timeout).await?;
+    let datasets = chosen(&pool, args.dataset.as_deref()).await?;
+    let options = ScanOptions { flush: args.flush, compare_all: args.all };
+    let (mut scans, mut failed) = (Vec::new(), Vec::new());
+    for dataset in &datasets {
+        match scan_one(&pool, dataset, options, &stop, args.json).await {
+            Ok(report) => scans.push(report),
+            Err(error) => {
+                error!(dataset = %dataset.spec.name, "the scan failed: {error:#}");
+                failed.push(FailedScan { dataset: dataset.spec.name.clone(), error: format!("{error:#}") });
+            }
+        }
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    let (rescued, published) = if stop.is_cancelled() {
+        (0, 0)
+    } else {
+        queue.wait_until_ready(args.servers.database.connect_timeout).await?;
+        relay(&pool, queue, args.max_deaths).await?
+    };
+    let report = Report { scans, failed, rescued, published };
+    if args.json { output::print_json(&report)? } else { print(&report)? }
+    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<StoredDataset>> {
+    let client = pool.get().await?;
+    match name {
+        None => Ok(ledger::datasets(&client).await?),
+        Some(name) => {
+            let dataset = ledger::current_dataset(&client, name).await?;
+            Ok(vec![dataset.ok_or_else(|| WrongCall::unknown_dataset(name))?])
+        }
+    }
+}
+
+async fn scan_one(
+    pool: &Pool,
+    dataset: &StoredDataset,
+    options: ScanOptions,
+    stop: &CancellationToken,
+    quiet: bool,
+) -> anyhow::Result<ScanReport> {
+    let spinner = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(dataset) };
+    let show = |counts: &ScanCounts| {
+        spinner.set_message(format!(
+            "{} listed, {} new",
+            output::thousands(counts.listed),
+            output::thousands(counts.new)
+        ));
+    };
+    let mut client = pool.get().await?;
+    let outcome = scan_dataset(&mut client, dataset, options, stop, &show).await;
+    spinner.finish_and_clear();
+    if outcome.is_err() {
+        database::discard(client);
+    }
+    outcome
+}
+
+fn spinner(dataset: &StoredDataset) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_prefix(dataset.spec.name.clone());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} scanning {prefix}: {msg} ({elapsed})") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
+async fn relay(pool: &Pool, queue: Queue, max_deaths: i32) -> anyhow::Result<(u64, u64)> {
+    // The connection is closed with the process, so nothing that it holds outlives an error.
+    let client = pool.get().await?;
+    let rescued = rescue_stranded(&client, max_deaths).await?;
+    let mut relay = Relay::new(queue);
+    let published = relay.publish_due(&client).await?;
+    relay.close().await;
+    Ok((rescued, published))
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    if report.scans.is_empty() && report.failed.is_empty() {
+        output::print("no datasets yet; store one with `longshore dataset apply FILE`")?;
+    }
+    for scan in &report.scans {
+        let Some(counts) = &scan.counts else {
+            output::print(&format!("{}: another scanner is scanning it right now", scan.dataset))?;
+            continue;
+        };
+        let skipped: u64 = counts.skipped.values().sum();
+        output::print(&format!(
+            "{}: {} listed = {} new + {} known + {} skipped",
+            scan.dataset,
+            output::thousands(counts.listed),
+            output::thousands(counts.new),
+            output::thousands(counts.known),
+            output::thousands(skipped)
+        ))?;
+        for (reason, files) in &counts.skipped {
+            output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
+        }
+        let batches = &scan.batches;
+        output::print(&format!("  made {} tasks of {} files", batches.tasks, output::thousands(batches.files as u64)))?;
+        if let Some(held) = &batches.held_back {
+            let until = output::time(held.until);
+            output::print(&format!(
+                "  holds back {} files until {until}; --flush sends them now",
+                output::thousands(held.files as u64)
+            ))?;
+        }
+    }
+    for failed in &report.failed {
+        output::print(&format!("{}: failed: {}", failed.dataset, output::one_line(&failed.error)))?;
+    }
+    output::print(&format!("published {} tasks, rescued {}", report.published, report.rescued))
+}

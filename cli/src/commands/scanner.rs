@@ -1,0 +1,25 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use longshore_common::shutdown;
+use longshore_scanner::{POOL_SIZE, ScannerConfig};
+
+use crate::connect::ServerArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct ScannerArgs {
+    #[command(flatten)]
+    config: ScannerConfig,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+pub(crate) async fn run(args: ScannerArgs) -> anyhow::Result<ExitCode> {
+    let (database, queue) = args.servers.checked("longshore scanner")?;
+    let stop = shutdown::on_signal()?;
+    let timeout = args.servers.database.connect_timeout;
+    let pool = database.connected_pool(POOL_SIZE, timeout).await?;
+    queue.wait_until_ready(timeout).await?;
+    longshore_scanner::run(pool, queue, args.config, stop).await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,135 @@
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use clap::Args;
+use deadpool_postgres::Pool;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use longshore_common::{
+    ledger::{self, Overview},
+    queue::{Queue, QueueCounts},
+    shutdown,
+};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{connect::ServerArgs, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print one JSON value
+    #[arg(long)]
+    json: bool,
+    /// Show a live line until interrupted
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    #[serde(flatten)]
+    overview: Overview,
+    queue: QueueCounts,
+}
+
+pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let (database, queue) = args.servers.checked("longshore status")?;
+    let timeout = args.servers.database.connect_timeout;
+    let pool = database.connected_pool(1, timeout).await?;
+    if args.watch {
+        return watch(&pool).await;
+    }
+    queue.wait_until_ready(timeout).await?;
+    let status = status(&pool, &queue).await?;
+    if args.json {
+        output::print_json(&status)?;
+    } else {
+        print(&status)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(pool: &Pool, queue: &Queue) -> anyhow::Result<Status> {
+    let overview = ledger::overview(&*pool.get().await?).await?;
+    Ok(Status { overview, queue: queue.counts().await? })
+}
+
+fn print(status: &Status) -> anyhow::Result<()> {
+    let Overview { files, tasks, rows, .. } = &status.overview;
+    let lines: [(&str, Vec<(&str, i64)>); 4] = [
+        ("files", vec![("SCANNED", files.scanned), ("SENT_FOR_ETL", files.sent_for_etl)]),
+        (
+            "tasks",
+            vec![
+                ("NEW", tasks.new),
+                ("PROCESSING", tasks.processing),
+                ("LOADED", tasks.loaded),
+                ("FAILED", tasks.failed),
+            ],
+        ),
+        ("rows", vec![("read", rows.read), ("loaded", rows.loaded), ("rejected", rows.rejected)]),
+        ("queue", vec![("ready", status.queue.ready.into()), ("consumers", status.queue.consumers.into())]),
+    ];
+    let mut table = output::table(&["", "STATE", "COUNT"], &[2]);
+    for (what, states) in lines {
+        for (index, (state, count)) in states.into_iter().enumerate() {
+            table.add_row([if index == 0 { what } else { "" }.to_owned(), state.to_owned(), output::thousands(count)]);
+        }
+    }
+    output::print(&table.trim_fmt())
+}
+
+/// On a terminal one bar that moves; elsewhere a line whenever something has changed.
+async fn watch(pool: &Pool) -> anyhow::Result<ExitCode> {
+    let stop = shutdown::on_signal()?;
+    let is_terminal = std::io::stderr().is_terminal();
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template("{bar:30.cyan/blue} {msg}")?);
+    let (mut rate, mut last) = (Rate::default(), String::new());
+    while !stop.is_cancelled() {
+        let overview = ledger::overview(&*pool.get().await?).await?;
+        let Overview { files, tasks, rows, rows_in_progress } = &overview;
+        let ended = tasks.loaded + tasks.failed;
+        let all = ended + tasks.new + tasks.processing;
+        let per_second = rate.update(rows.read + rows_in_progress);
+        let counts = format!(
+            "{} files, tasks {ended}/{all} ({} failed), {} rows, {} rejected",
+            output::thousands(files.scanned + files.sent_for_etl),
+            tasks.failed,
+            output::thousands(rows.read + rows_in_progress),
+            output::thousands(rows.rejected),
+        );
+        bar.set_length(u64::try_from(all).unwrap_or(0));
+        bar.set_position(u64::try_from(ended).unwrap_or(0));
+        bar.set_message(format!("{counts}, {} rows/s", output::thousands(per_second)));
+        if !is_terminal && counts != last {
+            output::print(&counts)?;
+            last = counts;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    bar.abandon();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows per second over the last few looks.
+#[derive(Default)]
+struct Rate {
+    looks: std::collections::VecDeque<(Instant, i64)>,
+}
+
+impl Rate {
+    fn update(&mut self, rows: i64) -> i64 {
+        let now = Instant::now();
+        self.looks.push_back((now, rows));
+        while self.looks.len() > 9 {
+            self.looks.pop_front();
+        }
+        let Some((first_time, first_rows)) = self.looks.front() else { return 0 };
+        let seconds = now.duration_since(*first_time).as_secs_f64();
+        if seconds > 0.0 { ((rows - first_rows).max(0) as f64 / seconds) as i64 } else { 0 }
+    }
+}

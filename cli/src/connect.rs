@@ -1,0 +1,54 @@
+//! The settings of connections that commands share.
+
+use std::time::Duration;
+
+use clap::Args;
+use deadpool_postgres::Pool;
+use longshore_common::{
+    database::{Database, DatabaseConfig},
+    queue::{Queue, QueueConfig},
+};
+
+/// A command that talks to Postgres.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseConfig,
+
+    /// How long a start waits for its servers, such as 60s
+    #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout)]
+    pub(crate) connect_timeout: Duration,
+}
+
+/// A command that talks to Postgres and RabbitMQ.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(crate) queue: QueueConfig,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let allowed = "allowed is 0s to 1h";
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {allowed}"))?;
+    if duration <= Duration::from_secs(3600) { Ok(duration) } else { Err(allowed.to_owned()) }
+}
+
+impl DatabaseArgs {
+    pub(crate) fn checked(&self, application_name: &str) -> anyhow::Result<Database> {
+        Ok(Database::new(&self.database, application_name)?)
+    }
+
+    /// A pool whose server has answered.
+    pub(crate) async fn pool(&self, application_name: &str, size: usize) -> anyhow::Result<Pool> {
+        self.checked(application_name)?.connected_pool(size, self.connect_timeout).await
+    }
+}
+
+impl ServerArgs {
+    /// Checks the settings of both servers before it waits for either.
+    pub(crate) fn checked(&self, application_name: &str) -> anyhow::Result<(Database, Queue)> {
+        Ok((self.database.checked(application_name)?, Queue::new(&self.queue)?))
+    }
+}

@@ -1,0 +1,102 @@
+//! What commands print: tables that line up, one JSON value, errors in one line.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{CellAlignment, Table, presets};
+use longshore_common::{database::SettingError, dataset::SpecError};
+use serde::Serialize;
+use thiserror::Error;
+
+/// The caller asked for something that does not exist or is not allowed: exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct WrongCall(pub(crate) String);
+
+impl WrongCall {
+    pub(crate) fn unknown_dataset(name: &str) -> Self {
+        Self(format!("there is no dataset `{name}`; `longshore dataset list` shows those that exist"))
+    }
+}
+
+pub(crate) fn is_wrong_call(error: &anyhow::Error) -> bool {
+    error.is::<WrongCall>() || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
+}
+
+/// Text that cannot break out of its line: control characters are escaped.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Prints one JSON value and a line break.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string(value)?)
+}
+
+/// Prints a line; a reader that went away, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// A table without lines; the columns named by `numbers` are aligned to the right.
+pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding(if index == 0 { (0, 1) } else { (1, 1) });
+        if numbers.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A moment as people and programs read it: RFC 3339, UTC, seconds.
+pub(crate) fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// 1234567 as 1,234,567.
+pub(crate) fn thousands(number: impl Into<i128>) -> String {
+    let number: i128 = number.into();
+    let digits = number.unsigned_abs().to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if number < 0 { format!("-{grouped}") } else { grouped }
+}
+
+/// The first `max_chars` characters, with an ellipsis where more follow.
+pub(crate) fn shortened(text: &str, max_chars: usize) -> String {
+    let text = one_line(text);
+    if text.chars().count() <= max_chars {
+        return text;
+    }
+    text.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (-1234, "-1,234")];
+        for (number, text) in cases {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn text_stays_in_its_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(shortened("abcdef", 4), "abc…");
+    }
+}

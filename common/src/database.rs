@@ -1,0 +1,199 @@
+//! Connections to Postgres: settings, TLS, pools, migrations.
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
+
+use crate::{backoff, tls};
+
+mod migrations {
+    refinery::embed_migrations!("../migrations");
+}
+
+/// Where the database is and how long a start waits for it.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseConfig {
+    /// Postgres, for example postgres://user:password@host/name?sslmode=require
+    ///
+    /// sslmode is disable (the default), require or verify-full; the last two verify the certificate and the
+    /// host name, against the machine's certificates or the PEM file given as sslrootcert.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, verbatim_doc_comment)]
+    pub database_url: SecretString,
+}
+
+/// A value parser for settings that are never shown.
+pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// A checked configuration from which pools are made.
+#[derive(Clone)]
+pub struct Database {
+    config: tokio_postgres::Config,
+    tls: Option<rustls::ClientConfig>,
+}
+
+/// A setting that is not allowed: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: {message}")]
+pub struct SettingError {
+    /// The setting's name in the environment.
+    pub setting: &'static str,
+    /// What is wrong and what is allowed; never the value, which may hold a password.
+    pub message: String,
+}
+
+impl Database {
+    /// Checks the URL; connects to nothing.
+    pub fn new(config: &DatabaseConfig, application_name: &str) -> Result<Self, SettingError> {
+        let refuse = |message: String| SettingError { setting: "DATABASE_URL", message };
+        let text = config.database_url.expose_secret();
+        let mut url = url::Url::parse(text)
+            .map_err(|error| refuse(format!("not a URL ({error}); write postgres://user:password@host/name")))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(refuse("the scheme must be postgres://".to_owned()));
+        }
+        let tls = take_tls(&mut url).map_err(|error| refuse(format!("{error:#}")))?;
+        let mut config = tokio_postgres::Config::from_str(url.as_str())
+            .map_err(|error| refuse(format!("not understood: {}", crate::error::chain(&error))))?;
+        let options = format!("{} -c TimeZone=UTC", config.get_options().unwrap_or_default());
+        config
+            .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
+            .application_name(application_name)
+            .options(options.trim())
+            .connect_timeout(Duration::from_secs(10))
+            // A host that vanishes is noticed in half a minute, also while a COPY waits for it.
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30));
+        Ok(Self { config, tls })
+    }
+
+    /// A pool of at most `size` connections, each made when it is first needed.
+    pub fn pool(&self, size: usize) -> anyhow::Result<Pool> {
+        // Fast checks only whether the connection is closed. It need not do more: a connection on which anything
+        // failed is taken out of the pool and dropped, because no recycling method rolls a transaction back.
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match &self.tls {
+            Some(tls) => {
+                let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls.clone());
+                Manager::from_config(self.config.clone(), connector, manager_config)
+            }
+            None => Manager::from_config(self.config.clone(), NoTls, manager_config),
+        };
+        let timeout = Some(Duration::from_secs(15));
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts { wait: timeout, create: timeout, recycle: timeout })
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    // The server ends a session whose host has vanished, which frees the lease that it holds.
+                    let settings = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+                                    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000";
+                    client.batch_execute(settings).await.map_err(HookError::Backend)
+                })
+            }))
+            .build()?;
+        Ok(pool)
+    }
+
+    /// A pool whose server has answered once; waits for it up to `timeout`.
+    pub async fn connected_pool(&self, size: usize, timeout: Duration) -> anyhow::Result<Pool> {
+        let pool = self.pool(size)?;
+        let what = format!("Postgres at {}", self.address());
+        backoff::wait_for(&what, timeout, is_final, || async {
+            drop(pool.get().await?);
+            Ok(())
+        })
+        .await?;
+        Ok(pool)
+    }
+
+    /// Host and port, without user or password.
+    pub fn address(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
+            Some(tokio_postgres::config::Host::Unix(path)) => path.display().to_string(),
+            None => "localhost".to_owned(),
+        };
+        format!("{host}:{}", self.config.get_ports().first().unwrap_or(&5432))
+    }
+}
+
+/// Takes what tokio-postgres does not know out of the URL: how TLS is verified.
+fn take_tls(url: &mut url::Url) -> anyhow::Result<Option<rustls::ClientConfig>> {
+    let (mut mode, mut root_certificate_file, mut rest) = ("disable".to_owned(), None, Vec::new());
+    for (key, value) in url.query_pairs().into_owned() {
+        match key.as_str() {
+            "sslmode" => mode = value,
+            "sslrootcert" => root_certificate_file = Some(value),
+            _ => rest.push((key, value)),
+        }
+    }
+    url.set_query(None);
+    if !rest.is_empty() {
+        url.query_pairs_mut().extend_pairs(rest);
+    }
+    match mode.as_str() {
+        "disable" => Ok(None),
+        "require" | "verify-full" => Ok(Some(tls::verifying_client(root_certificate_file.as_deref())?)),
+        other => Err(anyhow!(
+            "sslmode `{other}` is not allowed: disable, require or verify-full (prefer and allow fall back in silence)"
+        )),
+    }
+}
+
+/// Whether waiting would not mend this: the server answered and said no, or is not who it should be.
+fn is_final(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let refused_by_server = cause
+            .downcast_ref::<tokio_postgres::Error>()
+            .and_then(tokio_postgres::Error::code)
+            .is_some_and(|code| code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME);
+        let bad_certificate = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|inner| inner.is::<rustls::Error>());
+        refused_by_server || bad_certificate
+    })
+}
+
+/// What the migration did.
+#[derive(Debug)]
+pub struct Migrated {
+    /// Versions applied now, as `V1__name`.
+    pub applied: Vec<String>,
+}
+
+/// Creates or upgrades schema and views. Safe to repeat, and by several at once: an advisory lock makes them queue.
+pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
+    let mut connection = Object::take(pool.get().await?);
+    let client: &mut tokio_postgres::Client = &mut connection;
+    client.batch_execute("SELECT pg_advisory_lock(71623, 0)").await.context("waiting for the migration lock")?;
+    // The history lives with what it describes; the schema is made first, so that the table can be in it.
+    client.batch_execute("CREATE SCHEMA IF NOT EXISTS longshore; SET search_path = longshore").await?;
+    let mut runner = migrations::migrations::runner();
+    runner.set_migration_table_name("schema_history");
+    let report = runner.run_async(client).await.context("a migration failed; the database is as it was before it")?;
+    // The lock goes with the session, which is dropped here.
+    Ok(Migrated { applied: report.applied_migrations().iter().map(ToString::to_string).collect() })
+}
+
+/// Takes a connection on which something failed out of its pool and closes it.
+pub fn discard(connection: Object) {
+    drop(Object::take(connection));
+}
+
+/// The SQLSTATE of a pool's error, if the server sent one.
+pub fn sql_state(error: &PoolError) -> Option<&SqlState> {
+    match error {
+        PoolError::Backend(error) => error.code(),
+        _ => None,
+    }
+}

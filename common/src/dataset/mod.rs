@@ -1,0 +1,16 @@
+//! The dataset spec: what a user writes in TOML, checked once, and stored in Postgres as JSON.
+//! Pure: no I/O and no clock.
+
+mod column;
+mod error;
+mod parse;
+mod spec;
+mod units;
+
+pub use column::{Column, ColumnType};
+pub use error::SpecError;
+pub use parse::{expand_variables, parse_spec};
+pub use spec::{
+    Batch, Csv, Dataset, Discovery, ExtraColumns, FILE_ID_COLUMN, LINE_COLUMN, Rejects, Target,
+};
+pub use units::{HumanDuration, Schedule};

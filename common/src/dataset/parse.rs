@@ -1,0 +1,159 @@
+//! From a spec's text to a checked [`Dataset`].
+
+use super::{error::SpecError, spec::Dataset};
+
+/// Reads and checks a spec. `path` is what errors call the file; `variable` gives the value of an environment variable.
+pub fn parse_spec(
+    path: &str,
+    text: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Dataset, SpecError> {
+    let expanded = expand_variables(text, variable).map_err(|(line, message)| SpecError::Syntax {
+        path: path.to_owned(),
+        line,
+        key: None,
+        message,
+    })?;
+    let mut dataset: Dataset = toml::from_str(&expanded).map_err(|error| syntax(path, &expanded, &error))?;
+    let trimmed = dataset.source.trim_end_matches('/').len();
+    if dataset.source.len() > trimmed && trimmed > "file://".len() {
+        dataset.source.truncate(trimmed);
+    }
+    dataset.check().map_err(|(key, message)| SpecError::Rule {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        message,
+    })?;
+    Ok(dataset)
+}
+
+fn syntax(path: &str, text: &str, error: &toml::de::Error) -> SpecError {
+    let offset = error.span().map_or(0, |span| span.start).min(text.len());
+    let line = text[..offset].matches('\n').count() + 1;
+    let key = text
+        .lines()
+        .nth(line - 1)
+        .and_then(|content| content.split_once('='))
+        .map(|(key, _)| key.trim().trim_matches('"').to_owned());
+    let message = error.message().trim().replace('\n', " ");
+    SpecError::Syntax { path: path.to_owned(), line, key, message }
+}
+
+/// Replaces `${NAME}` and `${NAME:-default}`; comment lines stay as they are. An error is a line and a sentence.
+pub fn expand_variables(
+    text: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<String, (usize, String)> {
+    let mut expanded = String::with_capacity(text.len());
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim_start().starts_with('#') {
+            expanded.push_str(line);
+        } else {
+            expand_line(line, &variable, &mut expanded).map_err(|message| (index + 1, message))?;
+        }
+    }
+    Ok(expanded)
+}
+
+fn expand_line(
+    line: &str,
+    variable: &impl Fn(&str) -> Option<String>,
+    expanded: &mut String,
+) -> Result<(), String> {
+    let mut rest = line;
+    while let Some(start) = rest.find("${") {
+        expanded.push_str(&rest[..start]);
+        let inside = &rest[start + 2..];
+        let end = inside.find('}').ok_or("`${` without its `}`; write ${NAME} or ${NAME:-default}")?;
+        let (name, default) = match inside[..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&inside[..end], None),
+        };
+        let value = variable(name).filter(|value| !value.is_empty()).or(default.map(str::to_owned));
+        let value = value.ok_or_else(|| {
+            format!("the environment variable `{name}` is not set; set it or write ${{{name}:-default}}")
+        })?;
+        // The value lands inside a TOML string: what could end that string is refused, not escaped by guess.
+        if value.contains(['"', '\\', '\n', '\r']) {
+            return Err(format!("the value of `{name}` has a quote, backslash or line break, which a spec cannot hold"));
+        }
+        expanded.push_str(&value);
+        rest = &inside[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+name = "orders"
+source = "file:///srv/orders/"
+[target]
+table = "reporting.orders"
+[[columns]]
+name = "id"
+type = "bigint"
+required = true
+"#;
+
+    fn parse(text: &str) -> Result<Dataset, String> {
+        parse_spec("orders.toml", text, |_| None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_smallest_spec_has_the_documented_defaults() {
+        let dataset = parse(SMALLEST).unwrap();
+        assert_eq!(dataset.source, "file:///srv/orders");
+        assert_eq!(dataset.schedule.to_string(), "0 * * * *");
+        assert_eq!(dataset.batch.max_bytes.0, 64 << 20);
+        assert_eq!(dataset.csv.null, ["", "NA"]);
+        assert_eq!(dataset.columns[0].header_name(), "id");
+    }
+
+    #[test]
+    fn a_stored_spec_reads_back_equal() {
+        let dataset = parse(SMALLEST).unwrap();
+        let stored = serde_json::to_value(&dataset).unwrap();
+        assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
+    }
+
+    #[test]
+    fn a_refusal_names_file_line_key_and_what_is_allowed() {
+        let cases = [
+            ("name = \"orders\"", "nmae = \"orders\"", "line 2", "unknown field `nmae`"),
+            ("[target]", "schedule = \"hourly\"\n[target]", "key `schedule`", "five fields"),
+            ("type = \"bigint\"", "type = \"int\"", "key `type`", "smallint, integer"),
+            ("[target]", "[batch]\nmax_bytes = \"lots\"\n[target]", "key `max_bytes`", "orders.toml"),
+            ("[target]", "[batch]\nmax_wait = \"5\"\n[target]", "key `max_wait`", "`5s`"),
+            ("file:///srv/orders/", "s3://bucket/x", "key `source`", "file:///"),
+            ("file:///srv/orders/", "srv/orders", "key `source`", "file:///"),
+            ("reporting.orders", "public.orders", "key `target.table`", "`reporting.`"),
+            ("name = \"id\"", "name = \"_line\"", "key `columns.name`", "lineage"),
+            ("name = \"orders\"", "name = \"Or ders\"", "key `name`", "lower-case"),
+            ("[target]", "include = []\n[target]", "key `include`", "**/*.csv"),
+            ("[target]", "partition = \"%Y\"\n[target]", "line 4", "unknown field"),
+        ];
+        for (from, to, place, allowed) in cases {
+            let message = parse(&SMALLEST.replace(from, to)).unwrap_err();
+            assert!(message.starts_with("orders.toml, "), "{message}");
+            assert!(message.contains(place) && message.contains(allowed), "{to}: {message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn variables_are_expanded_with_defaults_and_a_missing_one_is_named() {
+        let lookup = |name: &str| (name == "SET").then(|| "value".to_owned());
+        let expand = |text: &str| expand_variables(text, lookup);
+        assert_eq!(expand("a = \"${SET}-${UNSET:-other}\"").unwrap(), "a = \"value-other\"");
+        assert_eq!(expand("# ${UNSET}\n").unwrap(), "# ${UNSET}\n");
+        let (line, message) = expand("\na = \"${UNSET}\"").unwrap_err();
+        assert_eq!(line, 2);
+        assert!(message.contains("`UNSET`"));
+        assert!(expand("a = \"${SET\"").is_err());
+        assert!(expand_variables("${X}", |_| Some("a\"b".to_owned())).is_err());
+    }
+}

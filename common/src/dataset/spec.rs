@@ -1,0 +1,285 @@
+//! The spec's tables and keys with their defaults, and the rules that hold between keys.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    column::Column,
+    units::{HumanDuration, Schedule},
+};
+
+/// Lineage column of every target table: `longshore.file.id`, a bigint.
+pub const FILE_ID_COLUMN: &str = "_file_id";
+/// Lineage column of every target table: the physical line in the file, from 1, an integer.
+pub const LINE_COLUMN: &str = "_line";
+
+/// A checked dataset spec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Unique name: lower-case letters, digits and underscores.
+    pub name: String,
+    /// Becomes the target table's comment.
+    #[serde(default)]
+    pub description: String,
+    /// Folder to list, as a `file://` URL without a trailing slash.
+    pub source: String,
+    /// Glob patterns over the path below `source`; a file is taken if one matches.
+    #[serde(default = "default_include")]
+    pub include: Vec<String>,
+    /// When the scanner service lists the source.
+    #[serde(default = "default_schedule")]
+    pub schedule: Schedule,
+    /// How files become tasks.
+    #[serde(default)]
+    pub batch: Batch,
+    /// How files are found.
+    #[serde(default)]
+    pub discovery: Discovery,
+    /// How files are read.
+    #[serde(default)]
+    pub csv: Csv,
+    /// How many bad rows a file may have.
+    #[serde(default)]
+    pub rejects: Rejects,
+    /// Where rows go.
+    pub target: Target,
+    /// The columns, in the target table's order.
+    pub columns: Vec<Column>,
+}
+
+/// How files become tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Batch {
+    /// A task is closed before it would exceed this; a larger file is a task alone.
+    pub max_bytes: ByteSize,
+    /// Files in a task at most.
+    pub max_files: u32,
+    /// A partial batch is sent once its oldest file was scanned this long ago.
+    pub max_wait: HumanDuration,
+}
+
+/// How files are found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discovery {
+    /// Files that changed more recently wait for the next scan.
+    pub settle: HumanDuration,
+    /// How far behind the watermark a scan still compares.
+    pub lookback: HumanDuration,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Csv {
+    /// Between fields: one ASCII character.
+    pub delimiter: char,
+    /// Around fields: one ASCII character; inside a quoted field it is doubled.
+    pub quote: char,
+    /// Unquoted fields with one of these texts have no value.
+    pub null: Vec<String>,
+    /// A longer record is rejected.
+    pub max_record_bytes: ByteSize,
+    /// What to do about columns of the file that the spec does not name.
+    pub extra_columns: ExtraColumns,
+}
+
+/// What to do about columns of the file that the spec does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtraColumns {
+    /// The file fails.
+    Fail,
+    /// They are left out.
+    Ignore,
+}
+
+/// How many bad rows a file may have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rejects {
+    /// Per file; one more fails the file.
+    pub max_rows: u32,
+    /// Share of a file's rows, for files of 1,000 rows or more; a larger share fails the file.
+    pub max_ratio: f64,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `reporting.` and the table's name.
+    pub table: String,
+}
+
+impl Target {
+    /// The table's name without its schema.
+    pub fn table_name(&self) -> &str {
+        self.table.strip_prefix(TARGET_SCHEMA_PREFIX).unwrap_or(&self.table)
+    }
+}
+
+const TARGET_SCHEMA_PREFIX: &str = "reporting.";
+
+fn default_include() -> Vec<String> {
+    ["**/*.csv", "**/*.csv.gz", "**/*.csv.zst"].map(str::to_owned).to_vec()
+}
+
+fn default_schedule() -> Schedule {
+    match Schedule::try_from("0 * * * *".to_owned()) {
+        Ok(schedule) => schedule,
+        Err(message) => unreachable!("{message}"),
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            max_bytes: ByteSize::mib(64),
+            max_files: 1000,
+            max_wait: HumanDuration(Duration::from_secs(5 * 60)),
+        }
+    }
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            settle: HumanDuration(Duration::from_secs(5)),
+            lookback: HumanDuration(Duration::from_secs(24 * 3600)),
+        }
+    }
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Self {
+            delimiter: ',',
+            quote: '"',
+            null: vec![String::new(), "NA".to_owned()],
+            max_record_bytes: ByteSize::mib(1),
+            extra_columns: ExtraColumns::Fail,
+        }
+    }
+}
+
+impl Default for Rejects {
+    fn default() -> Self {
+        Self { max_rows: 1000, max_ratio: 0.05 }
+    }
+}
+
+/// A rule between keys that does not hold: the key and one sentence.
+pub(super) type BrokenRule = (&'static str, String);
+
+impl Dataset {
+    /// Checks what the types of the keys cannot say.
+    pub(super) fn check(&self) -> Result<(), BrokenRule> {
+        self.check_name()?;
+        self.check_source()?;
+        self.check_limits()?;
+        self.check_csv()?;
+        self.check_target()?;
+        self.check_columns()
+    }
+
+    fn check_name(&self) -> Result<(), BrokenRule> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if self.name.is_empty() || self.name.len() > 63 || !self.name.chars().all(plain) {
+            return Err((
+                "name",
+                format!("`{}` is not allowed: 1 to 63 lower-case letters, digits and underscores", self.name),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_source(&self) -> Result<(), BrokenRule> {
+        let allowed = "allowed is an absolute folder such as `file:///var/lib/longshore/inbox`";
+        let url = url::Url::parse(&self.source)
+            .map_err(|error| ("source", format!("`{}` is not a URL ({error}): {allowed}", self.source)))?;
+        if url.scheme() != "file" || url.host().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(("source", format!("`{}`: {allowed}", self.source)));
+        }
+        for pattern in &self.include {
+            globset::Glob::new(pattern).map_err(|error| ("include", error.to_string()))?;
+        }
+        if self.include.is_empty() {
+            return Err(("include", "no pattern, so no file would ever match; write one such as `**/*.csv`".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), BrokenRule> {
+        if self.batch.max_files == 0 || self.batch.max_files > 100_000 {
+            return Err(("batch.max_files", "allowed is 1 to 100000".to_owned()));
+        }
+        if self.batch.max_bytes.0 == 0 {
+            return Err(("batch.max_bytes", "allowed is one byte or more, such as `64 MiB`".to_owned()));
+        }
+        if self.discovery.lookback < self.discovery.settle {
+            let message = "must be at least `discovery.settle`, or files that were settling are never compared again";
+            return Err(("discovery.lookback", message.to_owned()));
+        }
+        if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
+            return Err(("rejects.max_ratio", "allowed is 0.0 to 1.0".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_csv(&self) -> Result<(), BrokenRule> {
+        let single = |c: char| c.is_ascii() && !matches!(c, '\0' | '\n' | '\r');
+        for (key, value) in [("csv.delimiter", self.csv.delimiter), ("csv.quote", self.csv.quote)] {
+            if !single(value) {
+                return Err((key, "allowed is one ASCII character that is no line break".to_owned()));
+            }
+        }
+        if self.csv.delimiter == self.csv.quote {
+            return Err(("csv.quote", "must not be the delimiter".to_owned()));
+        }
+        let max_record_bytes = self.csv.max_record_bytes.0;
+        if !(1024..=16 << 20).contains(&max_record_bytes) {
+            return Err(("csv.max_record_bytes", "allowed is `1 KiB` to `16 MiB`".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_target(&self) -> Result<(), BrokenRule> {
+        let allowed = "allowed is `reporting.` and a name of 1 to 63 bytes";
+        match self.target.table.strip_prefix(TARGET_SCHEMA_PREFIX) {
+            Some(name) if is_identifier(name) => Ok(()),
+            _ => Err(("target.table", format!("`{}`: {allowed}", self.target.table))),
+        }
+    }
+
+    fn check_columns(&self) -> Result<(), BrokenRule> {
+        // Postgres allows 1600 columns, two of them are the lineage.
+        if self.columns.is_empty() || self.columns.len() > 1598 {
+            return Err(("columns", "allowed is 1 to 1598 [[columns]]".to_owned()));
+        }
+        let (mut names, mut sources) = (HashSet::new(), HashSet::new());
+        for column in &self.columns {
+            if !is_identifier(&column.name) {
+                return Err(("columns.name", format!("`{}`: a name has 1 to 63 bytes and no NUL", column.name)));
+            }
+            if [FILE_ID_COLUMN, LINE_COLUMN].contains(&column.name.as_str()) {
+                return Err(("columns.name", format!("`{}` is kept for the lineage of a row", column.name)));
+            }
+            if !names.insert(&column.name) {
+                return Err(("columns.name", format!("`{}` appears twice", column.name)));
+            }
+            if !sources.insert(column.header_name()) {
+                return Err(("columns.source", format!("`{}` appears twice", column.header_name())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 63 && !name.contains('\0')
+}

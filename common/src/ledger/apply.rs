@@ -1,0 +1,126 @@
+//! Storing a spec as a new version, together with its target table.
+
+use thiserror::Error;
+use tokio_postgres::{Client, Transaction, types::Json};
+
+use super::target::{self, TableChange};
+use crate::dataset::Dataset;
+
+/// What applying a spec did.
+#[derive(Debug)]
+pub struct Applied {
+    /// The version that is current now.
+    pub version: i32,
+    /// Whether that version is new; the same spec applied again stays the same version.
+    pub is_new_version: bool,
+    /// What became of the target table.
+    pub table: TableChange,
+}
+
+/// Why a spec was not applied; nothing has changed.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The spec and what is in the database do not go together.
+    #[error("{0}")]
+    Refused(String),
+    /// The database failed.
+    #[error("the database failed while the spec was applied")]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Stores `spec` as the current version of its dataset, in one transaction with creating or widening its table.
+pub async fn apply(client: &mut Client, spec: &Dataset) -> Result<Applied, ApplyError> {
+    let transaction = client.transaction().await?;
+    // One apply at a time: two at once would both find the table missing.
+    transaction.execute("SELECT pg_advisory_xact_lock(71623, 1)", &[]).await?;
+    refuse_foreign_table(&transaction, spec).await?;
+    let table = target::create_or_widen(&transaction, spec).await?;
+    let (version, is_new_version) = store(&transaction, spec).await?;
+    transaction.commit().await?;
+    Ok(Applied { version, is_new_version, table })
+}
+
+async fn refuse_foreign_table(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(), ApplyError> {
+    let other = transaction
+        .query_opt(
+            "SELECT name FROM longshore.dataset WHERE target_table = $1 AND name <> $2",
+            &[&spec.target.table, &spec.name],
+        )
+        .await?;
+    if let Some(other) = other {
+        let owner: String = other.get(0);
+        let table = &spec.target.table;
+        return Err(ApplyError::Refused(format!("table {table} belongs to dataset `{owner}`; name another table")));
+    }
+    let before = transaction
+        .query_opt(
+            "SELECT target_table FROM longshore.dataset WHERE name = $1 AND target_table <> $2",
+            &[&spec.name, &spec.target.table],
+        )
+        .await?;
+    if let Some(before) = before {
+        let table: String = before.get(0);
+        return Err(ApplyError::Refused(format!(
+            "dataset `{}` loads into {table}; a dataset keeps its table, so give the new table a dataset of its own",
+            spec.name
+        )));
+    }
+    Ok(())
+}
+
+async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bool), ApplyError> {
+    let row = transaction
+        .query_opt(
+            "SELECT dataset.id, dataset.current_version, dataset_version.spec
+             FROM longshore.dataset
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
+             WHERE dataset.name = $1",
+            &[&spec.name],
+        )
+        .await?;
+    let Some(row) = row else {
+        let id: i32 = transaction
+            .query_one(
+                "INSERT INTO longshore.dataset (name, target_table, current_version) VALUES ($1, $2, 1) RETURNING id",
+                &[&spec.name, &spec.target.table],
+            )
+            .await?
+            .get(0);
+        insert_version(transaction, id, 1, spec).await?;
+        return Ok((1, true));
+    };
+    let (id, current): (i32, i32) = (row.get(0), row.get(1));
+    // A stored spec of an older program may not read back; then the new one is a new version.
+    let before: Option<Dataset> = row.try_get::<_, Json<Dataset>>(2).ok().map(|Json(before)| before);
+    if before.as_ref() == Some(spec) {
+        return Ok((current, false));
+    }
+    insert_version(transaction, id, current + 1, spec).await?;
+    // Other files count now, however old they are: the next scan compares everything.
+    let same_files = before.is_some_and(|before| before.source == spec.source && before.include == spec.include);
+    transaction
+        .execute(
+            "UPDATE longshore.dataset
+             SET current_version = $2, modified_time = now(), watermark = CASE WHEN $3 THEN watermark END
+             WHERE id = $1",
+            &[&id, &(current + 1), &same_files],
+        )
+        .await?;
+    Ok((current + 1, true))
+}
+
+async fn insert_version(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    version: i32,
+    spec: &Dataset,
+) -> Result<(), tokio_postgres::Error> {
+    transaction
+        .execute(
+            "INSERT INTO longshore.dataset_version (dataset_id, version, spec) VALUES ($1, $2, $3)",
+            &[&dataset_id, &version, &Json(spec)],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Claiming a task: the lease first, then the claim as a committed transaction of its own.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, Row, types::Json};
+use uuid::Uuid;
+
+use super::{
+    leases::{Lock, try_lock, unlock},
+    rescue::rescue,
+};
+use crate::{dataset::Dataset, store::StoredFile};
+
+/// A task in our hands.
+#[derive(Debug)]
+pub struct Claim {
+    /// The task.
+    pub task_id: Uuid,
+    /// The advisory lock that this session holds until the task is settled.
+    pub lease_key: i64,
+    /// The backend of that session.
+    pub backend_pid: i32,
+    /// The fence: every statement about this task names it.
+    pub attempt: i32,
+    /// `longshore.dataset.id`.
+    pub dataset_id: i32,
+    /// The spec that was current at the claim.
+    pub spec: Dataset,
+    /// The task's files, in the order of their modified time.
+    pub files: Vec<TaskFile>,
+}
+
+/// A file of a task.
+#[derive(Debug, Clone)]
+pub struct TaskFile {
+    /// `longshore.file.id`.
+    pub id: i64,
+    /// The version that was scanned.
+    pub stored: StoredFile,
+}
+
+/// What became of trying to claim.
+#[derive(Debug)]
+pub enum ClaimOutcome {
+    /// It is ours.
+    Claimed(Box<Claim>),
+    /// LOADED, FAILED, not yet due, or somebody alive works on it: the message has nothing more to say.
+    NothingToDo(&'static str),
+    /// NEW, but its lease is not free yet: whoever gave it back is about to release it. The message must come again.
+    LeaseNotFree,
+    /// There is no such task.
+    Unknown,
+}
+
+struct Seen {
+    lease_key: i64,
+    status: String,
+    is_due: bool,
+    attempt: i32,
+}
+
+/// Tries to take the task's lease and to claim it for `worker`, on the connection that will load it.
+///
+/// After an error the connection must be closed: it may hold the lease.
+pub async fn claim(
+    client: &mut Client,
+    task_id: Uuid,
+    worker: &str,
+    max_deaths: i32,
+) -> Result<ClaimOutcome, tokio_postgres::Error> {
+    let Some(seen) = look(client, task_id).await? else { return Ok(ClaimOutcome::Unknown) };
+    match (seen.status.as_str(), seen.is_due) {
+        ("LOADED", _) => return Ok(ClaimOutcome::NothingToDo("it is loaded")),
+        ("FAILED", _) => return Ok(ClaimOutcome::NothingToDo("it has failed")),
+        ("NEW", false) => return Ok(ClaimOutcome::NothingToDo("it is not due yet")),
+        _ => {}
+    }
+    let lease = Lock::Task(seen.lease_key);
+    // The lease comes before the claim commits: between a committed claim and a lock taken after it, others would see a
+    // PROCESSING task whose lease is free, and take a healthy worker for dead.
+    if !try_lock(client, lease).await? {
+        return Ok(match seen.status.as_str() {
+            "PROCESSING" => ClaimOutcome::NothingToDo("a worker has it"),
+            _ => ClaimOutcome::LeaseNotFree,
+        });
+    }
+    if seen.status == "PROCESSING" {
+        // Its worker is gone, or we would not hold the lease.
+        rescue(client, task_id, seen.attempt, max_deaths).await?;
+    }
+    match take(client, task_id, worker).await? {
+        Some(claim) => Ok(ClaimOutcome::Claimed(Box::new(claim))),
+        None => {
+            unlock(client, lease).await?;
+            Ok(ClaimOutcome::NothingToDo("it was settled meanwhile"))
+        }
+    }
+}
+
+async fn look(client: &Client, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
+    let row = client
+        .query_opt("SELECT lease_key, status, due_time <= now(), attempt FROM longshore.task WHERE id = $1", &[&task_id])
+        .await?;
+    Ok(row.map(|row| Seen { lease_key: row.get(0), status: row.get(1), is_due: row.get(2), attempt: row.get(3) }))
+}
+
+async fn take(client: &mut Client, task_id: Uuid, worker: &str) -> Result<Option<Claim>, tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    let claimed = transaction
+        .query_opt(
+            "WITH claimed AS (
+                 UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
+                 WHERE id = $1 AND status = 'NEW' AND due_time <= now()
+                 RETURNING id, lease_key, attempt, dataset_id
+             ), recorded AS (
+                 INSERT INTO longshore.attempt (task_id, attempt, worker, dataset_version)
+                 SELECT claimed.id, claimed.attempt, $2, dataset.current_version
+                 FROM claimed JOIN longshore.dataset ON dataset.id = claimed.dataset_id
+             )
+             SELECT claimed.lease_key, pg_backend_pid(), claimed.attempt, claimed.dataset_id, dataset_version.spec
+             FROM claimed
+             JOIN longshore.dataset ON dataset.id = claimed.dataset_id
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version",
+            &[&task_id, &worker],
+        )
+        .await?;
+    let Some(claimed) = claimed else { return Ok(None) };
+    let files = transaction
+        .query(
+            "SELECT id, uri, file_modified_time, size_in_bytes, etag FROM longshore.file
+             WHERE task_id = $1 ORDER BY file_modified_time, id",
+            &[&task_id],
+        )
+        .await?;
+    let Json(spec) = claimed.try_get::<_, Json<Dataset>>(4)?;
+    let claim = Claim {
+        task_id,
+        lease_key: claimed.try_get(0)?,
+        backend_pid: claimed.try_get(1)?,
+        attempt: claimed.try_get(2)?,
+        dataset_id: claimed.try_get(3)?,
+        spec,
+        files: files.iter().map(task_file).collect(),
+    };
+    transaction.commit().await?;
+    Ok(Some(claim))
+}
+
+fn task_file(row: &Row) -> TaskFile {
+    let stored = StoredFile {
+        uri: row.get(1),
+        modified_time: row.get::<_, DateTime<Utc>>(2),
+        size_in_bytes: row.get(3),
+        etag: row.get(4),
+    };
+    TaskFile { id: row.get(0), stored }
+}
+
+/// Records that the attempt is alive and how far it is; `false` if it is not ours any more.
+pub async fn heartbeat(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+    bytes_read: u64,
+    rows_read: u64,
+) -> Result<bool, tokio_postgres::Error> {
+    let bytes_read = i64::try_from(bytes_read).unwrap_or(i64::MAX);
+    let rows_read = i64::try_from(rows_read).unwrap_or(i64::MAX);
+    let changed = client
+        .execute(
+            "UPDATE longshore.attempt SET heartbeat_time = now(), bytes_read = $3, rows_read = $4
+             WHERE task_id = $1 AND attempt = $2 AND finished_time IS NULL",
+            &[&task_id, &attempt, &bytes_read, &rows_read],
+        )
+        .await?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,95 @@
+//! Reading dataset specs.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, Row, types::Json};
+
+use crate::dataset::Dataset;
+
+/// A dataset in its current version.
+#[derive(Debug, Clone)]
+pub struct StoredDataset {
+    /// `longshore.dataset.id`.
+    pub id: i32,
+    /// Version of the spec, from 1.
+    pub version: i32,
+    /// The newest modified time that finished scans have seen.
+    pub watermark: Option<DateTime<Utc>>,
+    /// The spec.
+    pub spec: Dataset,
+}
+
+const SELECT: &str = "SELECT dataset.id, dataset_version.version, dataset.watermark, dataset_version.spec
+    FROM longshore.dataset
+    JOIN longshore.dataset_version
+      ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version";
+
+/// The current version of a dataset; `None` if there is none of that name.
+pub async fn current_dataset(client: &Client, name: &str) -> Result<Option<StoredDataset>, tokio_postgres::Error> {
+    let row = client.query_opt(&format!("{SELECT} WHERE dataset.name = $1"), &[&name]).await?;
+    row.as_ref().map(stored).transpose()
+}
+
+/// All datasets in their current version, by name.
+pub async fn datasets(client: &Client) -> Result<Vec<StoredDataset>, tokio_postgres::Error> {
+    let rows = client.query(&format!("{SELECT} ORDER BY dataset.name"), &[]).await?;
+    rows.iter().map(stored).collect()
+}
+
+fn stored(row: &Row) -> Result<StoredDataset, tokio_postgres::Error> {
+    let Json(spec) = row.try_get::<_, Json<Dataset>>("spec")?;
+    Ok(StoredDataset {
+        id: row.try_get("id")?,
+        version: row.try_get("version")?,
+        watermark: row.try_get("watermark")?,
+        spec,
+    })
+}
+
+/// One line of `dataset list`.
+#[derive(Debug, serde::Serialize)]
+pub struct DatasetSummary {
+    /// Its name.
+    pub name: String,
+    /// Version of the current spec.
+    pub version: i32,
+    /// Target table.
+    pub target_table: String,
+    /// Folder that is listed.
+    pub source: String,
+    /// Cron expression.
+    pub schedule: String,
+    /// Files known.
+    pub files: i64,
+    /// When the last scan began.
+    pub last_scan: Option<DateTime<Utc>>,
+}
+
+/// All datasets with what has become of them, by name.
+pub async fn dataset_summaries(client: &Client) -> Result<Vec<DatasetSummary>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT dataset.name, dataset.current_version, dataset.target_table,
+                    dataset_version.spec ->> 'source' AS source, dataset_version.spec ->> 'schedule' AS schedule,
+                    (SELECT count(*) FROM longshore.file WHERE file.dataset_id = dataset.id) AS files,
+                    (SELECT max(started_time) FROM longshore.scan WHERE scan.dataset_id = dataset.id) AS last_scan
+             FROM longshore.dataset
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
+             ORDER BY dataset.name",
+            &[],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DatasetSummary {
+                name: row.try_get("name")?,
+                version: row.try_get("current_version")?,
+                target_table: row.try_get("target_table")?,
+                source: row.try_get("source")?,
+                schedule: row.try_get("schedule")?,
+                files: row.try_get("files")?,
+                last_scan: row.try_get("last_scan")?,
+            })
+        })
+        .collect()
+}

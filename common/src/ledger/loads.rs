@@ -1,0 +1,92 @@
+//! What a load leaves beside its rows: per-file counts and rejects, in the transaction of the rows.
+
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+/// One loaded file.
+#[derive(Debug, Clone, Copy)]
+pub struct FileLoad {
+    /// `longshore.file.id`.
+    pub file_id: i64,
+    /// Rows of the file; always loaded + rejected, which the table checks.
+    pub rows_read: u64,
+    /// What COPY reported.
+    pub rows_loaded: u64,
+    /// Rows in `longshore.reject`.
+    pub rows_rejected: u64,
+    /// Bytes after decompression.
+    pub bytes_read: u64,
+    /// Blocks of the target table before the file's first row.
+    pub first_block: i64,
+    /// Blocks of the target table after its last row.
+    pub end_block: i64,
+}
+
+/// A row that broke a rule.
+#[derive(Debug, Clone)]
+pub struct RejectedRow {
+    /// Physical line on which the record begins, from 1.
+    pub line: i32,
+    /// Where the record begins in the decompressed file.
+    pub byte_offset: i64,
+    /// The column, if one is to blame.
+    pub column: Option<String>,
+    /// The record's text, cut at 8 KiB.
+    pub raw: String,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What was expected; never the value.
+    pub reason: String,
+}
+
+/// Records a file's counts.
+pub async fn record_file_load(
+    transaction: &Transaction<'_>,
+    task_id: Uuid,
+    attempt: i32,
+    load: &FileLoad,
+) -> Result<(), tokio_postgres::Error> {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    transaction
+        .execute(
+            "INSERT INTO longshore.file_load (file_id, task_id, attempt, rows_read, rows_loaded, rows_rejected,
+                                              bytes_read, first_block, end_block)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &[
+                &load.file_id,
+                &task_id,
+                &attempt,
+                &count(load.rows_read),
+                &count(load.rows_loaded),
+                &count(load.rows_rejected),
+                &count(load.bytes_read),
+                &load.first_block,
+                &load.end_block,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Records rejected rows of a file.
+pub async fn record_rejects(
+    transaction: &Transaction<'_>,
+    file_id: i64,
+    rows: &[RejectedRow],
+) -> Result<(), tokio_postgres::Error> {
+    let lines: Vec<i32> = rows.iter().map(|row| row.line).collect();
+    let offsets: Vec<i64> = rows.iter().map(|row| row.byte_offset).collect();
+    let columns: Vec<Option<&str>> = rows.iter().map(|row| row.column.as_deref()).collect();
+    let raws: Vec<&str> = rows.iter().map(|row| row.raw.as_str()).collect();
+    let rules: Vec<&str> = rows.iter().map(|row| row.rule).collect();
+    let reasons: Vec<&str> = rows.iter().map(|row| row.reason.as_str()).collect();
+    transaction
+        .execute(
+            "INSERT INTO longshore.reject (file_id, line, byte_offset, column_name, raw, rule, reason)
+             SELECT $1, rejected.*
+             FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]) AS rejected",
+            &[&file_id, &lines, &offsets, &columns, &raws, &rules, &reasons],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The books: all SQL on schema `longshore`, one module a concern. Every statement stands next to the function that
+//! runs it; no other crate writes SQL on these tables.
+
+mod apply;
+mod claims;
+mod datasets;
+mod files;
+mod leases;
+mod listing;
+mod loads;
+mod outbox;
+mod overview;
+mod rejects;
+mod rescue;
+mod retry;
+mod scans;
+mod settlement;
+mod target;
+mod tasks;
+
+pub use apply::{Applied, ApplyError, apply};
+pub use claims::{Claim, ClaimOutcome, TaskFile, claim, heartbeat};
+pub use datasets::{DatasetSummary, StoredDataset, current_dataset, dataset_summaries, datasets};
+pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, waiting_files};
+pub use leases::{Lock, end_lease_holder, try_lock, unlock};
+pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
+pub use loads::{FileLoad, RejectedRow, record_file_load, record_rejects};
+pub use outbox::{Unpublished, mark_published, unpublished};
+pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
+pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
+pub use rescue::{Processing, Rescue, processing_tasks, rescue};
+pub use retry::{Retried, retry};
+pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_scan_started};
+pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
+pub use target::{TableChange, quoted_table, relation_blocks};
+pub use tasks::{NewTask, create_tasks};

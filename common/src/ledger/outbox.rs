@@ -1,0 +1,55 @@
+//! Tasks that wait to be published. First publish, retry and rescue all pass through here.
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// A task that is NEW, due and not published.
+#[derive(Debug)]
+pub struct Unpublished {
+    /// The task.
+    pub id: Uuid,
+    /// Its dataset's name.
+    pub dataset: String,
+    /// Its attempts so far: the fence of the mark.
+    pub attempt: i32,
+    /// W3C trace context of the scan that made it.
+    pub traceparent: Option<String>,
+}
+
+/// At most `limit` tasks to publish, those that are due longest first.
+pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT task.id, dataset.name, task.attempt, task.traceparent
+             FROM longshore.task
+             JOIN longshore.dataset ON dataset.id = task.dataset_id
+             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
+             ORDER BY task.due_time, task.id
+             LIMIT $1",
+            &[&limit],
+        )
+        .await?;
+    let task = |row: &tokio_postgres::Row| Unpublished {
+        id: row.get(0),
+        dataset: row.get(1),
+        attempt: row.get(2),
+        traceparent: row.get(3),
+    };
+    Ok(rows.iter().map(task).collect())
+}
+
+/// Marks confirmed tasks as published; gives the number of marks.
+///
+/// A task that a worker has claimed since, or that became NEW again, is not marked: attempt and status are the fence.
+pub async fn mark_published(client: &Client, tasks: &[(Uuid, i32)]) -> Result<u64, tokio_postgres::Error> {
+    let (ids, attempts): (Vec<Uuid>, Vec<i32>) = tasks.iter().copied().unzip();
+    client
+        .execute(
+            "UPDATE longshore.task SET published_time = now(), modified_time = now()
+             FROM unnest($1::uuid[], $2::integer[]) AS confirmed (id, attempt)
+             WHERE task.id = confirmed.id AND task.attempt = confirmed.attempt
+               AND task.status = 'NEW' AND task.published_time IS NULL",
+            &[&ids, &attempts],
+        )
+        .await
+}

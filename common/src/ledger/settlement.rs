@@ -1,0 +1,127 @@
+//! How an attempt ends. Every statement is fenced by attempt and status, and says how many rows it changed: one, or the
+//! attempt was not ours any more.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, GenericClient, Transaction};
+use uuid::Uuid;
+
+/// The last statement before COMMIT: LOADED, if the attempt is still ours. Anything but `true` must not be committed.
+pub async fn mark_loaded(
+    transaction: &Transaction<'_>,
+    task_id: Uuid,
+    attempt: i32,
+) -> Result<bool, tokio_postgres::Error> {
+    settle(
+        transaction,
+        "UPDATE longshore.task
+         SET status = 'LOADED', failure_msg = NULL, modified_time = clock_timestamp()
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, status AS outcome, failure_msg",
+        &[&task_id, &attempt],
+    )
+    .await
+}
+
+/// NEW again after a transient failure, due after a backoff with jitter of at most five minutes; FAILED once
+/// `retry_for` has passed since the first failure.
+pub async fn retry_later(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+    error: &str,
+    retry_for: Duration,
+) -> Result<bool, tokio_postgres::Error> {
+    settle(
+        client,
+        "UPDATE longshore.task
+         SET status = CASE WHEN first_failure_time <= now() - make_interval(secs => $4) THEN 'FAILED' ELSE 'NEW' END,
+             first_failure_time = coalesce(first_failure_time, now()),
+             due_time = now() + (
+                 SELECT make_interval(secs => least(300, 0.5 * power(2, least(count(*), 20))) * (0.5 + random() / 2))
+                 FROM longshore.attempt
+                 WHERE task_id = $1 AND outcome = 'RETRY' AND finished_time >= first_failure_time
+             ),
+             published_time = NULL, failure_msg = $3, modified_time = now()
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, CASE status WHEN 'NEW' THEN 'RETRY' ELSE status END AS outcome, failure_msg",
+        &[&task_id, &attempt, &error, &retry_for.as_secs_f64()],
+    )
+    .await
+}
+
+/// NEW again because the worker was told to stop; counts for nothing.
+pub async fn give_back(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+) -> Result<bool, tokio_postgres::Error> {
+    settle(
+        client,
+        "UPDATE longshore.task
+         SET status = 'NEW', due_time = now(), published_time = NULL, modified_time = now()
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, 'STOPPED' AS outcome, NULL AS failure_msg",
+        &[&task_id, &attempt],
+    )
+    .await
+}
+
+/// FAILED: nothing but an operator changes that.
+pub async fn fail(
+    client: &impl GenericClient,
+    task_id: Uuid,
+    attempt: i32,
+    error: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    settle(
+        client,
+        "UPDATE longshore.task
+         SET status = 'FAILED', failure_msg = $3, first_failure_time = coalesce(first_failure_time, now()),
+             published_time = NULL, modified_time = now()
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, status AS outcome, failure_msg",
+        &[&task_id, &attempt, &error],
+    )
+    .await
+}
+
+/// Runs a transition of the task and ends its attempt with the outcome that the transition returns, in one statement.
+async fn settle(
+    client: &impl GenericClient,
+    transition: &str,
+    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<bool, tokio_postgres::Error> {
+    let statement = format!(
+        "WITH settled AS ({transition})
+         UPDATE longshore.attempt
+         SET outcome = settled.outcome, error = settled.failure_msg, finished_time = clock_timestamp()
+         FROM settled WHERE attempt.task_id = settled.id AND attempt.attempt = settled.attempt"
+    );
+    Ok(client.execute(&statement, parameters).await? == 1)
+}
+
+/// Moves a file that fails for good out of its task into a FAILED task of its own, so that the rest can load.
+pub async fn carve_out(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    task_id: Uuid,
+    file_id: i64,
+    reason: &str,
+) -> Result<Uuid, tokio_postgres::Error> {
+    let own_task = Uuid::now_v7();
+    transaction
+        .execute(
+            "INSERT INTO longshore.task (id, dataset_id, status, failure_msg, first_failure_time, traceparent)
+             SELECT $1, $2, 'FAILED', $3, now(), traceparent FROM longshore.task WHERE id = $4",
+            &[&own_task, &dataset_id, &reason, &task_id],
+        )
+        .await?;
+    transaction
+        .execute(
+            "UPDATE longshore.file SET task_id = $1, modified_time = now() WHERE id = $2 AND task_id = $3",
+            &[&own_task, &file_id, &task_id],
+        )
+        .await?;
+    Ok(own_task)
+}

@@ -1,0 +1,16 @@
+//! What scanner and worker share. Each module is the only user of its outside: [`database`] of the connection pool,
+//! [`ledger`] of SQL on the system's own tables, [`queue`] of lapin, [`store`] of object_store, [`telemetry`] of
+//! opentelemetry. [`dataset`] is pure.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
+
+pub mod backoff;
+pub mod database;
+pub mod dataset;
+pub mod error;
+pub mod ledger;
+pub mod queue;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+mod tls;

@@ -1,0 +1,122 @@
+//! Consuming tasks, with acknowledgement by hand.
+
+use anyhow::{Context, anyhow};
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Connection, Consumer,
+    Acker,
+    message::Delivery,
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    types::FieldTable,
+};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::{connection::Queue, message::TaskMessage, topology};
+
+/// An open consumer. After an error it is of no more use: drop it and open another.
+pub struct TaskConsumer {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+}
+
+/// A message that names a task.
+#[derive(Debug)]
+pub struct Received {
+    /// The task to look up.
+    pub task_id: Uuid,
+    /// The W3C trace context in its headers, unchecked.
+    pub traceparent: Option<String>,
+    /// What answers the broker.
+    pub receipt: Receipt,
+}
+
+/// The right to answer for one message.
+#[derive(Debug)]
+pub struct Receipt(Acker);
+
+impl TaskConsumer {
+    /// Connects, declares, and consumes with at most `prefetch` messages unanswered.
+    pub async fn open(queue: &Queue, worker_name: &str, prefetch: u16) -> anyhow::Result<Self> {
+        let connection = queue.connect(&format!("longshore worker {worker_name}")).await?;
+        let channel = connection.create_channel().await?;
+        topology::declare(&channel, &queue.names).await.context("cannot declare the task queue")?;
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        let consumer = channel
+            .basic_consume(
+                queue.names.tasks.clone(),
+                worker_name.into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        Ok(Self { connection, channel, consumer })
+    }
+
+    /// The next message that names a task. Messages that are none of ours go to the dead-letter queue here.
+    ///
+    /// An error and the end of the stream mean the same: this consumer is gone.
+    pub async fn next(&mut self) -> anyhow::Result<Received> {
+        loop {
+            let delivery = self.consumer.next().await.ok_or_else(|| anyhow!("the broker ended the consumer"))??;
+            match TaskMessage::from_bytes(&delivery.data) {
+                Ok(message) => {
+                    let traceparent = traceparent(&delivery);
+                    return Ok(Received { task_id: message.task_id, traceparent, receipt: Receipt(delivery.acker) });
+                }
+                Err(error) => {
+                    warn!("rejecting a message to the dead-letter queue: {}", crate::error::chain(&error));
+                    delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
+                }
+            }
+        }
+    }
+
+    /// How many messages wait for a worker.
+    pub async fn ready(&self, queue: &Queue) -> anyhow::Result<u32> {
+        Ok(topology::declare(&self.channel, &queue.names).await?.ready)
+    }
+
+    /// Asks the broker for no more messages; those in hand can still be answered.
+    pub async fn stop(&self) -> lapin::Result<()> {
+        self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await
+    }
+
+    /// Closes the connection; unanswered messages go back to the queue.
+    pub async fn close(self) {
+        let farewell = self.connection.close(200, "done".into());
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), farewell).await;
+    }
+}
+
+fn traceparent(delivery: &Delivery) -> Option<String> {
+    let headers = delivery.properties.headers().as_ref()?;
+    let value = headers.inner().get("traceparent")?.as_long_string()?;
+    String::from_utf8(value.as_bytes().to_vec()).ok()
+}
+
+impl Receipt {
+    /// The message is dealt with. A dead channel is no failure: the redelivery will find that nothing is left to do.
+    pub async fn ack(self) {
+        match self.0.ack(BasicAckOptions::default()).await {
+            Ok(true) => {}
+            Ok(false) => debug!("ack on a dead channel; the message will come again and find its task done"),
+            Err(error) => debug!("ack failed, the message will come again: {}", crate::error::chain(&error)),
+        }
+    }
+
+    /// Gives the message back to the queue, for another worker or a later time.
+    pub async fn requeue(self) {
+        if let Err(error) = self.0.nack(BasicNackOptions { requeue: true, ..Default::default() }).await {
+            debug!("giving a message back failed, it will come again: {}", crate::error::chain(&error));
+        }
+    }
+
+    /// The message is no task of ours: it goes to the dead-letter queue.
+    pub async fn dead_letter(self) {
+        if let Err(error) = self.0.reject(BasicRejectOptions { requeue: false }).await {
+            debug!("rejecting a message failed, it will come again: {}", crate::error::chain(&error));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! RabbitMQ: connection, topology, publishing with confirms, consuming. The only user of lapin.
+
+mod connection;
+mod consumer;
+mod message;
+mod publisher;
+mod topology;
+
+pub use connection::{Queue, QueueConfig};
+pub use consumer::{Received, Receipt, TaskConsumer};
+pub use message::{MalformedMessage, TaskMessage};
+pub use publisher::Publisher;
+pub use topology::QueueCounts;

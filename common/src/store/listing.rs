@@ -1,0 +1,202 @@
+//! Listing a local folder. Our own walk, because object_store follows links and hides names that it cannot hold.
+
+use std::{os::unix::fs::MetadataExt, path::Path};
+
+use chrono::{DateTime, Utc};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use tokio::sync::mpsc;
+use url::Url;
+use walkdir::WalkDir;
+
+use super::file::{StoredFile, object_path};
+
+/// One entry of a listing.
+#[derive(Debug, Clone)]
+pub enum Listed {
+    /// A file that the dataset wants.
+    File {
+        /// What identifies this version of the file.
+        file: StoredFile,
+        /// When the file last changed in any way; what `settle` is measured from. Kept by the machine's own clock,
+        /// so that a file whose modified time was set into the past or the future still settles.
+        changed_time: DateTime<Utc>,
+    },
+    /// Something that is left out, and why.
+    Skipped(Skipped),
+}
+
+/// Why an entry of the source is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Skipped {
+    /// No pattern of `include` matches.
+    PatternMismatch,
+    /// A symbolic link.
+    SymbolicLink,
+    /// A FIFO, socket or device.
+    NotRegular,
+    /// A name that is not UTF-8 or that the store's library cannot hold.
+    UnreadableName,
+    /// A file or folder that could not be looked at; the log says which.
+    Unreadable,
+}
+
+/// Walks the source and sends pages of at most `page_len` entries; memory does not grow with their number.
+///
+/// Fails if the source itself is no folder or cannot be read. A folder below it that cannot be read is
+/// counted as [`Skipped::Unreadable`], and the walk goes on.
+pub async fn list(
+    source: &str,
+    include: &[String],
+    page_len: usize,
+    pages: mpsc::Sender<Vec<Listed>>,
+) -> anyhow::Result<()> {
+    let root = Url::parse(source)?
+        .to_file_path()
+        .map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
+    std::fs::read_dir(&root).map_err(|error| anyhow::anyhow!("cannot list {source}: {error}"))?;
+    let patterns = patterns(include)?;
+    let walk = move || {
+        let mut page = Vec::with_capacity(page_len);
+        // min_depth 1: the root itself is no entry. Links are never followed: they may lead out of the source.
+        for entry in WalkDir::new(&root).min_depth(1).follow_links(false) {
+            let Some(listed) = look_at(entry, &root, &patterns) else { continue };
+            page.push(listed);
+            if page.len() == page_len && pages.blocking_send(std::mem::take(&mut page)).is_err() {
+                return; // Whoever asked has stopped.
+            }
+        }
+        let _ = pages.blocking_send(page);
+    };
+    Ok(tokio::task::spawn_blocking(walk).await?)
+}
+
+fn patterns(include: &[String]) -> Result<GlobSet, globset::Error> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in include {
+        set.add(GlobBuilder::new(pattern).literal_separator(true).build()?);
+    }
+    set.build()
+}
+
+/// `None` for folders, which are no entries of their own.
+fn look_at(
+    entry: Result<walkdir::DirEntry, walkdir::Error>,
+    root: &Path,
+    patterns: &GlobSet,
+) -> Option<Listed> {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return gone_or_unreadable(&error),
+    };
+    let file_type = entry.file_type();
+    if file_type.is_dir() {
+        return None;
+    }
+    let below_root = entry.path().strip_prefix(root).unwrap_or(entry.path());
+    if !patterns.is_match(below_root) {
+        return Some(Listed::Skipped(Skipped::PatternMismatch));
+    }
+    if file_type.is_symlink() {
+        return Some(Listed::Skipped(Skipped::SymbolicLink));
+    }
+    if !file_type.is_file() {
+        return Some(Listed::Skipped(Skipped::NotRegular));
+    }
+    let metadata = match entry.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return gone_or_unreadable(&error),
+    };
+    let Some(uri) = uri(entry.path()) else {
+        return Some(Listed::Skipped(Skipped::UnreadableName));
+    };
+    let file = StoredFile {
+        uri,
+        modified_time: microseconds(metadata.mtime(), metadata.mtime_nsec()),
+        size_in_bytes: i64::try_from(metadata.len()).unwrap_or(i64::MAX),
+        etag: String::new(),
+    };
+    let changed_time = microseconds(metadata.ctime(), metadata.ctime_nsec());
+    Some(Listed::File { file, changed_time })
+}
+
+/// A file that vanished between the listing of its folder and the look at it is not there: no entry.
+fn gone_or_unreadable(error: &walkdir::Error) -> Option<Listed> {
+    let gone = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if gone {
+        return None;
+    }
+    tracing::warn!(path = ?error.path(), cause = ?error.io_error().map(std::io::Error::kind), "cannot look at a path");
+    Some(Listed::Skipped(Skipped::Unreadable))
+}
+
+/// The file's URI, if the store can open it again under that name.
+fn uri(path: &Path) -> Option<String> {
+    path.to_str()?;
+    let uri = Url::from_file_path(path).ok()?;
+    object_path(&uri).ok()?;
+    Some(uri.into())
+}
+
+/// Postgres keeps microseconds: a time is cut to them here, once, so that it compares equal for ever after.
+pub(super) fn microseconds(seconds: i64, nanoseconds: i64) -> DateTime<Utc> {
+    let microseconds = seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1_000);
+    let inside = microseconds.clamp(DAY_ONE_US, DAY_LAST_US);
+    DateTime::from_timestamp_micros(inside).unwrap_or_default()
+}
+
+/// 0001-01-01 and 9999-12-31 in microseconds since 1970: what every client can show.
+const DAY_ONE_US: i64 = -62_135_596_800_000_000;
+const DAY_LAST_US: i64 = 253_402_300_799_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{ffi::OsStrExt, fs::symlink};
+
+    use super::*;
+
+    async fn names(root: &Path) -> (Vec<String>, Vec<Skipped>) {
+        let (sender, mut pages) = mpsc::channel(1);
+        let source = Url::from_file_path(root).unwrap().to_string();
+        let include = ["**/*.csv".to_owned()];
+        let listing = tokio::spawn(async move { list(&source, &include, 2, sender).await });
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
+        while let Some(page) = pages.recv().await {
+            assert!(page.len() <= 2);
+            for listed in page {
+                match listed {
+                    Listed::File { file, .. } => files.push(file.uri.rsplit('/').next().unwrap().to_owned()),
+                    Listed::Skipped(reason) => skipped.push(reason),
+                }
+            }
+        }
+        listing.await.unwrap().unwrap();
+        files.sort();
+        skipped.sort();
+        (files, skipped)
+    }
+
+    #[tokio::test]
+    async fn files_are_listed_and_everything_else_is_counted_by_reason() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("2026/03");
+        std::fs::create_dir_all(&deep).unwrap();
+        for name in ["a.csv", "b, c#1 %20.csv", "ü\n.csv", "notes.txt"] {
+            std::fs::write(deep.join(name), "x").unwrap();
+        }
+        std::fs::write(root.path().join(std::ffi::OsStr::from_bytes(b"\xff.csv")), "x").unwrap();
+        symlink("/etc/passwd", root.path().join("link.csv")).unwrap();
+        let fifo = std::process::Command::new("mkfifo").arg(root.path().join("pipe.csv")).status().unwrap();
+        assert!(fifo.success());
+        let (files, skipped) = names(root.path()).await;
+        assert_eq!(files, ["%C3%BC%0A.csv", "a.csv", "b,%20c%231%20%2520.csv"]);
+        let reasons = [Skipped::PatternMismatch, Skipped::SymbolicLink, Skipped::NotRegular, Skipped::UnreadableName];
+        assert_eq!(skipped, reasons);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_missing_is_an_error_that_names_it() {
+        let (sender, _pages) = mpsc::channel(1);
+        let error = list("file:///no/such/folder", &[], 10, sender).await.unwrap_err();
+        assert!(error.to_string().contains("file:///no/such/folder"), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! One pass over a source: everything that it lists is new, known or skipped for a reason.
+
+use chrono::{DateTime, Utc};
+use longshore_common::{
+    ledger::{self, Comparison, ScanCounts, StoredDataset},
+    store::{self, Listed, Skipped, StoredFile},
+};
+use tokio::sync::mpsc;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+/// Entries that are compared with the ledger at once.
+const PAGE_LEN: usize = 1000;
+
+/// Lists the source, records what is new, and moves the watermark.
+///
+/// An error or a stop leaves what was recorded so far, which is right by itself, and the watermark where it was.
+pub(crate) async fn discover(
+    client: &mut Client,
+    dataset: &StoredDataset,
+    compare_all: bool,
+    stop: &CancellationToken,
+    on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
+) -> anyhow::Result<ScanCounts> {
+    let (scan_id, started_time) = ledger::begin_scan(client, dataset.id).await?;
+    let mut pass = Pass::new(dataset, compare_all, started_time);
+    let (sender, mut pages) = mpsc::channel(2);
+    let (source, include) = (dataset.spec.source.clone(), dataset.spec.include.clone());
+    let listing = tokio::spawn(async move { store::list(&source, &include, PAGE_LEN, sender).await });
+    let outcome = loop {
+        tokio::select! {
+            () = stop.cancelled() => break Err(anyhow::anyhow!("stopped before the end of the listing")),
+            page = pages.recv() => match page {
+                Some(page) => {
+                    if let Err(error) = pass.take(client, page).await {
+                        break Err(error.into());
+                    }
+                    on_page(&pass.counts);
+                }
+                None => break Ok(()),
+            },
+        }
+    };
+    drop(pages); // Ends the walk, if it still runs.
+    let listed = listing.await?;
+    match outcome.and(listed) {
+        Ok(()) => {
+            let counts = pass.finish();
+            ledger::finish_scan(client, scan_id, &counts).await?;
+            Ok(counts)
+        }
+        Err(error) => {
+            // If the database is what failed, this fails too, and the scan stays without an end.
+            if let Err(unrecorded) = ledger::fail_scan(client, scan_id, &format!("{error:#}")).await {
+                tracing::debug!("could not record why the scan failed: {unrecorded}");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The state of one pass.
+struct Pass<'a> {
+    dataset: &'a StoredDataset,
+    started_time: DateTime<Utc>,
+    /// Files modified before this are not compared.
+    compare_from: Option<DateTime<Utc>>,
+    newest_known: Option<DateTime<Utc>>,
+    /// Of the files that wait for a later scan; the watermark may not leave them behind.
+    oldest_waiting: Option<DateTime<Utc>>,
+    counts: ScanCounts,
+}
+
+impl<'a> Pass<'a> {
+    fn new(dataset: &'a StoredDataset, compare_all: bool, started_time: DateTime<Utc>) -> Self {
+        let lookback = dataset.spec.discovery.lookback.0;
+        let compare_from = if compare_all { None } else { dataset.watermark.map(|watermark| watermark - lookback) };
+        Self {
+            dataset,
+            started_time,
+            compare_from,
+            newest_known: None,
+            oldest_waiting: None,
+            counts: ScanCounts::default(),
+        }
+    }
+
+    async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> Result<(), tokio_postgres::Error> {
+        self.counts.listed += page.len() as u64;
+        let now = Utc::now();
+        let settled: Vec<StoredFile> = page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
+        let compared = ledger::compare_and_enlist(client, self.dataset.id, &settled).await?;
+        for (file, comparison) in settled.iter().zip(compared) {
+            self.count(file, comparison);
+        }
+        Ok(())
+    }
+
+    /// The file, if it is to be compared; everything else is counted here.
+    fn settled(&mut self, listed: Listed, now: DateTime<Utc>) -> Option<StoredFile> {
+        let (file, changed_time) = match listed {
+            Listed::File { file, changed_time } => (file, changed_time),
+            Listed::Skipped(reason) => {
+                self.skip(reason_name(reason));
+                return None;
+            }
+        };
+        if self.compare_from.is_some_and(|from| file.modified_time < from) {
+            self.skip("older_than_lookback");
+            return None;
+        }
+        if changed_time + self.dataset.spec.discovery.settle.0 > now {
+            self.wait(&file, "settling");
+            return None;
+        }
+        Some(file)
+    }
+
+    fn count(&mut self, file: &StoredFile, comparison: Comparison) {
+        match comparison {
+            Comparison::New => {
+                self.counts.new += 1;
+                self.counts.new_bytes += u64::try_from(file.size_in_bytes).unwrap_or(0);
+                self.newest_known = self.newest_known.max(Some(file.modified_time));
+            }
+            Comparison::Known => {
+                self.counts.known += 1;
+                self.newest_known = self.newest_known.max(Some(file.modified_time));
+            }
+            Comparison::ChangedAfterLoad => self.skip("changed_after_load"),
+            Comparison::EarlierVersionOnItsWay => self.wait(file, "earlier_version_on_its_way"),
+        }
+    }
+
+    fn skip(&mut self, reason: &str) {
+        *self.counts.skipped.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Leaves a file to a later scan, which must still compare it.
+    fn wait(&mut self, file: &StoredFile, reason: &str) {
+        self.skip(reason);
+        let oldest = self.oldest_waiting.map_or(file.modified_time, |oldest| oldest.min(file.modified_time));
+        self.oldest_waiting = Some(oldest);
+    }
+
+    fn finish(mut self) -> ScanCounts {
+        // What could not be looked at may be older than everything else: then the watermark stays.
+        let is_complete = !self.counts.skipped.contains_key(reason_name(Skipped::Unreadable));
+        // Never later than the scan's start: a file dated in the future must not hide those that come after it.
+        let newest = self.newest_known.map(|newest| newest.min(self.started_time));
+        let newest = newest.map(|newest| self.oldest_waiting.map_or(newest, |oldest| oldest.min(newest)));
+        self.counts.newest_seen = newest.filter(|_| is_complete);
+        self.counts
+    }
+}
+
+fn reason_name(reason: Skipped) -> &'static str {
+    match reason {
+        Skipped::PatternMismatch => "pattern_mismatch",
+        Skipped::SymbolicLink => "symbolic_link",
+        Skipped::NotRegular => "not_a_regular_file",
+        Skipped::UnreadableName => "unreadable_name",
+        Skipped::Unreadable => "unreadable",
+    }
+}

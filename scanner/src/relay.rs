@@ -1,0 +1,106 @@
+//! From the task table to RabbitMQ: publish, wait for the confirm, mark.
+
+use std::collections::HashSet;
+
+use longshore_common::{
+    ledger::{self, Lock, Unpublished},
+    queue::{Publisher, Queue},
+    telemetry,
+};
+use tokio_postgres::Client;
+use tracing::{Span, debug, info_span};
+use uuid::Uuid;
+
+/// Tasks whose confirms are awaited together.
+const WINDOW: i64 = 500;
+
+/// Publishes what is NEW, due and unpublished, on a connection of its own that is opened when there is something to send.
+pub struct Relay {
+    queue: Queue,
+    publisher: Option<Publisher>,
+}
+
+impl Relay {
+    /// A relay that is not connected yet.
+    pub fn new(queue: Queue) -> Self {
+        Self { queue, publisher: None }
+    }
+
+    /// Publishes until nothing is due; gives the number of tasks. If another relay is at it, nothing is left to do here.
+    ///
+    /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
+    /// connection to the broker.
+    pub async fn publish_due(&mut self, client: &Client) -> anyhow::Result<u64> {
+        let mut tasks = ledger::unpublished(client, WINDOW).await?;
+        if tasks.is_empty() || !ledger::try_lock(client, Lock::Relay).await? {
+            return Ok(0);
+        }
+        let mut published = 0;
+        // Read again under the lock: another relay may have published these in between.
+        loop {
+            tasks = ledger::unpublished(client, WINDOW).await?;
+            if tasks.is_empty() {
+                break;
+            }
+            let marked = self.publish_window(client, &tasks).await?;
+            published += marked;
+            if marked < tasks.len() as u64 {
+                // Some were returned, refused or claimed meanwhile; the next tick sees what is left.
+                break;
+            }
+        }
+        ledger::unlock(client, Lock::Relay).await?;
+        Ok(published)
+    }
+
+    async fn publish_window(&mut self, client: &Client, tasks: &[Unpublished]) -> anyhow::Result<u64> {
+        // Each span goes on with the trace of the scan that made its task, and ends when its confirm is marked.
+        let spans: Vec<Span> = tasks.iter().map(publish_span).collect();
+        let messages: Vec<(Uuid, Option<String>)> = tasks
+            .iter()
+            .zip(&spans)
+            .map(|(task, span)| {
+                let traceparent = span.in_scope(telemetry::current_traceparent);
+                (task.id, traceparent.or_else(|| task.traceparent.clone()))
+            })
+            .collect();
+        // Taken out while it is used: whatever ends this early, a publisher in an unknown state is not used again.
+        let publisher = match self.publisher.take() {
+            Some(publisher) => publisher,
+            None => Publisher::open(&self.queue).await?,
+        };
+        let confirmed: HashSet<Uuid> = publisher.publish(&messages).await?.into_iter().collect();
+        if confirmed.len() == tasks.len() {
+            self.publisher = Some(publisher);
+        } else {
+            // Perhaps the queue is gone; opening declares it again.
+            publisher.close().await;
+        }
+        // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
+        // round, a task would count as published that no broker ever took.
+        let marks: Vec<(Uuid, i32)> = tasks
+            .iter()
+            .filter(|task| confirmed.contains(&task.id))
+            .map(|task| (task.id, task.attempt))
+            .collect();
+        ledger::mark_published(client, &marks).await?;
+        debug!(published = marks.len(), of = tasks.len(), "published tasks");
+        for task in tasks.iter().filter(|task| confirmed.contains(&task.id)) {
+            telemetry::metrics().tasks_published(&task.dataset, 1);
+        }
+        Ok(marks.len() as u64)
+    }
+
+    /// Closes the connection to the broker.
+    pub async fn close(self) {
+        if let Some(publisher) = self.publisher {
+            publisher.close().await;
+        }
+    }
+}
+
+fn publish_span(task: &Unpublished) -> Span {
+    let span = info_span!("publish", task = %task.id);
+    telemetry::set_parent(&span, task.traceparent.as_deref());
+    span
+}

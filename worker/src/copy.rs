@@ -1,0 +1,108 @@
+//! COPY frames into the target table.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use longshore_common::{dataset::Dataset, ledger};
+use postgres_protocol::escape::escape_identifier;
+use tokio_postgres::{CopyInSink, Transaction};
+
+use crate::{
+    failure::Failure,
+    rows::{COPY_HEADER, COPY_TRAILER, target_columns},
+};
+
+/// A COPY ends after this many bytes, so that Postgres' errors surface.
+const MAX_COPY_BYTES: usize = 64 << 20;
+
+/// The statement that all of a dataset's COPYs use.
+pub(crate) fn copy_statement(dataset: &Dataset) -> String {
+    let columns: Vec<String> = target_columns(dataset).iter().map(|name| escape_identifier(name)).collect();
+    format!("COPY {} ({}) FROM STDIN (FORMAT binary)", ledger::quoted_table(dataset), columns.join(", "))
+}
+
+/// The rows of one file on their way into the target table.
+pub(crate) struct TableCopy<'a> {
+    transaction: &'a Transaction<'a>,
+    statement: &'a str,
+    stall_limit: Duration,
+    open: Option<OpenCopy>,
+    rows_loaded: u64,
+}
+
+struct OpenCopy {
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    bytes: usize,
+    rows: u64,
+}
+
+impl<'a> TableCopy<'a> {
+    pub(crate) fn new(transaction: &'a Transaction<'a>, statement: &'a str, stall_limit: Duration) -> Self {
+        Self { transaction, statement, stall_limit, open: None, rows_loaded: 0 }
+    }
+
+    /// Sends whole tuples. Begins a COPY where none is open and ends one that has grown large.
+    pub(crate) async fn send(&mut self, tuples: Bytes, rows: u64) -> Result<(), Failure> {
+        let mut copy = match self.open.take() {
+            Some(copy) => copy,
+            None => self.begin().await?,
+        };
+        copy.bytes += tuples.len();
+        copy.rows += rows;
+        let sent = timely(self.stall_limit, "Postgres took no rows", copy.sink.send(tuples)).await?;
+        if let Err(error) = sent {
+            // The sink only knows that the server ended the COPY; finishing it gives the server's reason.
+            let reason = copy.sink.as_mut().finish().await.err().unwrap_or(error);
+            return Err(self.row_failure(reason));
+        }
+        let is_large = copy.bytes >= MAX_COPY_BYTES;
+        self.open = Some(copy);
+        if is_large { self.end().await } else { Ok(()) }
+    }
+
+    async fn begin(&self) -> Result<OpenCopy, Failure> {
+        let beginning = self.transaction.copy_in::<_, Bytes>(self.statement);
+        let mut sink = Box::pin(timely(self.stall_limit, "COPY waited to begin", beginning).await??);
+        sink.send(Bytes::from_static(&COPY_HEADER)).await?;
+        Ok(OpenCopy { sink, bytes: 0, rows: 0 })
+    }
+
+    /// Ends the open COPY, if there is one; every row so far is in the table then, or this fails.
+    pub(crate) async fn end(&mut self) -> Result<(), Failure> {
+        let Some(mut copy) = self.open.take() else { return Ok(()) };
+        // An error of this send shows again, with its reason, in what follows.
+        let _ = copy.sink.send(Bytes::from_static(&COPY_TRAILER)).await;
+        let ended = timely(self.stall_limit, "Postgres did not end the COPY", copy.sink.as_mut().finish()).await?;
+        let rows = ended.map_err(|error| self.row_failure(error))?;
+        if rows != copy.rows {
+            return Err(Failure::Fault(format!("COPY took {rows} rows of {} that were sent", copy.rows)));
+        }
+        self.rows_loaded += rows;
+        Ok(())
+    }
+
+    /// Ends, and gives the rows that COPY reported in all.
+    pub(crate) async fn finish(mut self) -> Result<u64, Failure> {
+        self.end().await?;
+        Ok(self.rows_loaded)
+    }
+
+    fn row_failure(&self, source: tokio_postgres::Error) -> Failure {
+        // "COPY table, line 3, column x": the line is a row of this COPY.
+        let context = source.as_db_error().and_then(|error| error.where_()).unwrap_or_default();
+        let digits = context.split_once(", line ").map_or("", |(_, rest)| rest);
+        let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        let row = self.rows_loaded + digits.parse::<u64>().unwrap_or(0);
+        Failure::Row { row, source }
+    }
+}
+
+/// Gives up after `limit`; the connection is of no more use then.
+pub(crate) async fn timely<T>(
+    limit: Duration,
+    what: &'static str,
+    future: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(limit, future).await.map_err(|_| Failure::Stalled(limit, what))
+}

@@ -1,0 +1,156 @@
+//! What can go wrong while a task is loaded, and what follows: one match, in one place.
+
+use longshore_common::{error::chain, store::StoreError};
+use thiserror::Error;
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::rows::FileError;
+
+/// Why a load ended without LOADED.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The file's content cannot be loaded.
+    #[error(transparent)]
+    Content(#[from] FileError),
+    /// The archive is corrupt, ends early, or is not what its name says.
+    #[error("{0}")]
+    Archive(String),
+    /// The store did not give the version that was scanned.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Postgres refused a row of this file.
+    #[error("Postgres refused row {row} of the file")]
+    Row {
+        /// The file's row, counted without header and rejects, if COPY named it.
+        row: u64,
+        /// What Postgres said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Any other failure of the database.
+    #[error("the database failed")]
+    Database(#[from] tokio_postgres::Error),
+    /// The COMMIT was sent and its answer never came.
+    #[error("the answer to COMMIT never came")]
+    CommitUnknown(#[source] tokio_postgres::Error),
+    /// Nothing moved for the stall limit.
+    #[error("no progress for {0:?} while {1}")]
+    Stalled(std::time::Duration, &'static str),
+    /// The attempt is not ours any more.
+    #[error("another attempt has taken over")]
+    Fenced,
+    /// The worker was told to stop.
+    #[error("the worker was told to stop")]
+    Stopped,
+    /// COPY reported another number of rows than was sent, or a thread ended abnormally: a fault of this program.
+    #[error("{0}; this is a fault of Longshore, please report it")]
+    Fault(String),
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The file becomes a FAILED task of its own, the rest of the batch loads.
+    CarveOut,
+    /// The task is NEW again, due after a backoff.
+    Retry,
+    /// The task is NEW again at once; counts for nothing.
+    GiveBack,
+    /// The task is FAILED.
+    Fail,
+    /// There is nothing to settle.
+    LeaveAlone,
+}
+
+impl Failure {
+    /// Decides. Every kind of failure is named here.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Content(_) | Self::Archive(_) => Verdict::CarveOut,
+            Self::Store(error) => match error {
+                StoreError::Gone
+                | StoreError::Changed { .. }
+                | StoreError::Unnameable
+                | StoreError::NotPermitted(_) => Verdict::CarveOut,
+                StoreError::Unavailable(_) => Verdict::Retry,
+            },
+            Self::Row { source, .. } => match database_verdict(source) {
+                // Only a row's own data is the file's fault: a lost connection in mid-COPY is not.
+                Verdict::Fail if is_data_error(source) => Verdict::CarveOut,
+                other => other,
+            },
+            Self::Database(error) => database_verdict(error),
+            Self::CommitUnknown(_) | Self::Stalled(..) => Verdict::Retry,
+            Self::Fenced => Verdict::LeaveAlone,
+            Self::Stopped => Verdict::GiveBack,
+            Self::Fault(_) => Verdict::Fail,
+        }
+    }
+
+    /// For `failure_msg`: the whole chain, with what Postgres said in full.
+    pub(crate) fn for_operators(&self) -> String {
+        match self.database_error() {
+            Some(error) => format!("{self}: {}", describe(error, true)),
+            None => chain(self),
+        }
+    }
+
+    /// For the log: without Postgres' detail, which may repeat a row's values.
+    pub(crate) fn for_log(&self) -> String {
+        match self.database_error() {
+            Some(error) => format!("{self}: {}", describe(error, false)),
+            None => chain(self),
+        }
+    }
+
+    fn database_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Row { source: error, .. } | Self::Database(error) | Self::CommitUnknown(error) => error.as_db_error(),
+            _ => None,
+        }
+    }
+}
+
+/// By SQLSTATE class; an error without SQLSTATE is a lost connection.
+fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
+    let Some(state) = error.code() else { return Verdict::Retry };
+    let is_transient = matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE;
+    if is_transient { Verdict::Retry } else { Verdict::Fail }
+}
+
+/// Data exceptions and violated constraints.
+fn is_data_error(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| matches!(&state.code()[..2], "22" | "23"))
+}
+
+fn describe(error: &DbError, with_values: bool) -> String {
+    let mut text = format!("{} (SQLSTATE {})", error.message(), error.code().code());
+    if with_values && let Some(detail) = error.detail() {
+        text.push_str(&format!("; {detail}"));
+    }
+    if let Some(constraint) = error.constraint() {
+        text.push_str(&format!("; constraint {constraint}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_right_is_carved_out_and_an_outage_is_tried_again() {
+        let carved = [
+            Failure::Store(StoreError::Gone),
+            Failure::Content(FileError::TooManyLines),
+            Failure::Archive("corrupt".to_owned()),
+        ];
+        for failure in carved {
+            assert_eq!(failure.verdict(), Verdict::CarveOut, "{failure}");
+        }
+        let outage = StoreError::Unavailable("connection reset".into());
+        assert_eq!(Failure::Store(outage).verdict(), Verdict::Retry);
+        assert_eq!(Failure::Stopped.verdict(), Verdict::GiveBack);
+        assert_eq!(Failure::Fenced.verdict(), Verdict::LeaveAlone);
+    }
+}

@@ -1,0 +1,78 @@
+//! Tells Postgres every few seconds that the running loads are alive and how far they are.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use deadpool_postgres::Pool;
+use longshore_common::{database, ledger};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::read::Progress;
+
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The loads of this worker that run right now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunningLoads(Arc<Mutex<HashMap<(Uuid, i32), Arc<Progress>>>>);
+
+/// Takes a load off the list when it ends, however it ends.
+pub(crate) struct Listed {
+    loads: RunningLoads,
+    key: (Uuid, i32),
+}
+
+impl RunningLoads {
+    /// Lists a load for as long as the guard lives.
+    pub(crate) fn list(&self, task_id: Uuid, attempt: i32, progress: Arc<Progress>) -> Listed {
+        let key = (task_id, attempt);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, progress);
+        Listed { loads: self.clone(), key }
+    }
+
+    fn snapshot(&self) -> Vec<((Uuid, i32), Arc<Progress>)> {
+        let loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.iter().map(|(key, progress)| (*key, progress.clone())).collect()
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.loads.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+/// Beats until `stop`. Uses a connection of its own, because a load's connection is inside COPY.
+pub(crate) async fn beat(pool: Pool, loads: RunningLoads, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        // A missed beat is harmless: the lease, not the heartbeat, says whether a worker lives.
+        if let Err(error) = beat_once(&pool, &loads).await {
+            debug!("heartbeat failed: {error:#}");
+        }
+    }
+}
+
+async fn beat_once(pool: &Pool, loads: &RunningLoads) -> anyhow::Result<()> {
+    let running = loads.snapshot();
+    if running.is_empty() {
+        return Ok(());
+    }
+    let client = pool.get().await?;
+    for ((task_id, attempt), progress) in running {
+        let bytes_read = progress.bytes_read.load(Ordering::Relaxed);
+        let rows_read = progress.rows_read.load(Ordering::Relaxed);
+        if let Err(error) = ledger::heartbeat(&client, task_id, attempt, bytes_read, rows_read).await {
+            database::discard(client);
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Consumes tasks, types their rows and loads them into Postgres.
+//!
+//! One message goes through `task`: claim, `load`, settle, ack. A load takes each file through `read` (bytes), [`rows`]
+//! (records, types; pure) and `copy` (COPY frames); `failure` decides what becomes of whatever goes wrong.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
+
+mod config;
+mod copy;
+mod failure;
+mod heartbeat;
+mod load;
+mod load_file;
+mod read;
+pub mod rows;
+mod service;
+mod settle;
+mod task;
+
+pub use config::WorkerConfig;
+pub use service::{StopReason, run};

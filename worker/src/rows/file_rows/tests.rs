@@ -1,0 +1,154 @@
+use longshore_common::dataset::ExtraColumns;
+
+use super::super::testing::{dataset, decode, read, texts};
+use super::*;
+
+fn two_texts() -> Dataset {
+    dataset(&[("a", "text"), ("b", "text")])
+}
+
+/// Reads a file that must not fail: its output and counts as (rows, rejected).
+fn rows(dataset: &Dataset, input: &str) -> (Output, (u64, u64)) {
+    let (rows, out, result) = read(dataset, input.as_bytes(), &[]);
+    assert_eq!(result, Ok(()), "{input:?}");
+    let counts = rows.counts();
+    (out, (counts.rows_read, counts.rows_rejected))
+}
+
+fn failure(dataset: &Dataset, input: &str) -> String {
+    read(dataset, input.as_bytes(), &[]).2.unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_and_a_mere_header_have_no_rows_and_are_no_errors() {
+    for input in ["", "\u{feff}", "\r\n\n", "a,b", "a,b\n", "\u{feff}a,b\r\n\r\n"] {
+        let (out, counts) = rows(&two_texts(), input);
+        assert_eq!((out.tuples.len(), counts), (0, (0, 0)), "{input:?}");
+    }
+}
+
+#[test]
+fn columns_are_found_by_name_in_any_order() {
+    for input in ["a,b\n1,2\n", "b,a\n2,1\n", "\u{feff}\"b\",\"a\"\r\n2,1"] {
+        assert_eq!(texts(&rows(&two_texts(), input).0), [["1", "2"]], "{input:?}");
+    }
+}
+
+#[test]
+fn a_tuple_ends_with_the_file_and_the_physical_line() {
+    let (out, _) = rows(&two_texts(), "a,b\n\n\"x\ny\",1\n3,4\n");
+    let lineage: Vec<_> = decode(&out.tuples).iter().map(|row| row[2..].to_vec()).collect();
+    let expected =
+        [3_i32, 5].map(|line| vec![Some(7_i64.to_be_bytes().to_vec()), Some(line.to_be_bytes().to_vec())]);
+    assert_eq!(lineage, expected);
+    assert_eq!(out.rows, 2);
+}
+
+#[test]
+fn a_bad_row_is_rejected_and_its_neighbours_stay() {
+    let dataset = dataset(&[("id", "integer"), ("name", "text")]);
+    let (out, counts) = rows(&dataset, "id,name\n1,one\nx\0,two\n3,th\"ree\n4\n\"5\"x,five\n6,six\n");
+    assert_eq!((out.rows, counts), (3, (6, 3)));
+    let ids: Vec<_> = decode(&out.tuples).iter().map(|row| row[0].clone().unwrap()[3]).collect();
+    assert_eq!(ids, [1, 3, 6]);
+    let seen: Vec<_> = out.rejects.iter().map(|r| (r.line, r.byte_offset, r.rule, r.raw.as_str())).collect();
+    let expected = [
+        (3, 14, "type", "x\u{2400},two"),
+        (5, 30, "field_count", "4"),
+        (6, 32, "quote_text_after", "\"5\"x,five"),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(out.rejects[0].column.as_deref(), Some("id"));
+    assert_eq!(out.rejects[1].reason, "has 1 field, the header has 2");
+    assert_eq!(out.rejects[1].column, None);
+}
+
+#[test]
+fn reasons_and_errors_never_hold_a_value_of_the_file() {
+    let types = ["smallint", "real", "numeric(3,1)", "boolean", "date", "timestamp", "timestamptz", "uuid"];
+    for column_type in types {
+        let mut dataset = dataset(&[("a", column_type)]);
+        dataset.rejects.max_rows = 0;
+        let (_, out, result) = read(&dataset, b"a\nsecret", &[]);
+        assert_eq!(out.rejects[0].raw, "secret");
+        assert!(!out.rejects[0].reason.contains("secret"));
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("line 2, column `a`: not a ") && !message.contains("secret"), "{message}");
+    }
+    assert!(!failure(&two_texts(), "secret,1\n").contains("secret"));
+}
+
+#[test]
+fn a_header_that_does_not_fit_fails_the_file_and_names_all_that_is_wrong() {
+    assert_eq!(failure(&two_texts(), "c,d\n1,2\n"), "the header lacks `a`, `b`");
+    assert_eq!(failure(&two_texts(), "a,B\n"), "the header lacks `b`");
+    assert_eq!(failure(&two_texts(), "a,b,a,b\n"), "the header names `a`, `b` more than once");
+    let message = failure(&two_texts(), "a,b,c,\n");
+    assert!(
+        message.contains("has 2 columns that the spec does not name: `c`, the column with an empty name;"),
+        "{message}"
+    );
+    for input in ["\"a\"x,b\n", "a,\"b\n"] {
+        assert!(failure(&two_texts(), input).starts_with("the header, on line 1, cannot be read: "));
+    }
+    let long = format!("a,{}", "b".repeat(2 << 20));
+    assert!(failure(&two_texts(), &long).contains("longer than 1048576 bytes"));
+}
+
+#[test]
+fn extra_columns_are_left_out_if_the_spec_says_so() {
+    let mut dataset = two_texts();
+    dataset.csv.extra_columns = ExtraColumns::Ignore;
+    let (out, counts) = rows(&dataset, "x,b,x,a,\n0,2,\u{1},1,\n0,2,1\n");
+    assert_eq!(texts(&out), [["1", "2"]]);
+    assert_eq!((counts, out.rejects[0].rule), ((2, 1), "field_count"));
+}
+
+#[test]
+fn one_reject_more_than_allowed_fails_the_file_at_once() {
+    let mut dataset = dataset(&[("a", "smallint")]);
+    dataset.rejects.max_rows = 4;
+    let (_, counts) = rows(&dataset, "a\nx\nx\nx\nx\n1\n");
+    assert_eq!(counts, (5, 4));
+    let (file, out, result) = read(&dataset, b"a\n1\nx\nx\n99999\nx\nx\nx\n1\n", &[]);
+    assert_eq!((file.counts().rows_read, out.rejects.len()), (6, 5));
+    let Err(FileError::TooManyRejects { count: 5, limit: 4, first }) = result else { panic!("{result:?}") };
+    let seen: Vec<_> = first.iter().map(|reject| (reject.line, reject.column.as_deref())).collect();
+    assert_eq!(seen, [(3, Some("a")), (4, Some("a")), (5, Some("a"))]);
+}
+
+#[test]
+fn a_share_of_rejects_fails_a_file_of_a_thousand_rows_and_no_smaller_one() {
+    let dataset = dataset(&[("a", "smallint")]);
+    let file = |good: usize, bad: usize| format!("a\n{}{}", "1\n".repeat(good), "x\n".repeat(bad));
+    assert_eq!(rows(&dataset, &file(1, 998)).1, (999, 998));
+    assert_eq!(rows(&dataset, &file(950, 50)).1, (1000, 50));
+    let message = failure(&dataset, &file(949, 51));
+    assert!(message.starts_with("51 of 1000 rows rejected, the limit is a share of 0.05"), "{message}");
+}
+
+#[test]
+fn a_row_beyond_the_last_line_number_fails_the_file() {
+    let dataset = two_texts();
+    let mut rows = FileRows::new(&dataset, 7);
+    let mut out = Output::default();
+    rows.push(b"a,b\n", &mut out).unwrap();
+    rows.splitter.set_line(i32::MAX as u64);
+    rows.push(b"1,2\n", &mut out).unwrap();
+    assert_eq!(out.rows, 1);
+    assert_eq!(rows.push(b"1,2\n", &mut out), Err(FileError::TooManyLines));
+}
+
+#[test]
+fn one_stray_quote_costs_one_line_and_a_long_line_no_memory() {
+    let mut dataset = two_texts();
+    dataset.csv.max_record_bytes.0 = 1024;
+    let long = "z".repeat(100_000);
+    let input = format!("a,b\n1,\"2\n3,4\n5,{long}\n6,7\n{}", "8,9\n".repeat(1000));
+    let (out, counts) = rows(&dataset, &input);
+    assert_eq!(counts, (1004, 2));
+    assert_eq!(texts(&out)[..2], [["3", "4"], ["6", "7"]]);
+    let rules: Vec<_> =
+        out.rejects.iter().map(|reject| (reject.line, reject.rule, reject.raw.len())).collect();
+    assert_eq!(rules, [(2, "quote_unclosed", 4), (4, "record_too_long", 1025)]);
+}

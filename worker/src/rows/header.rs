@@ -1,0 +1,67 @@
+//! The header's names → which field each column of the spec is.
+
+use std::collections::{HashMap, HashSet};
+
+use longshore_common::dataset::{Column, ExtraColumns};
+
+use super::error::FileError;
+
+const MAX_LISTED: usize = 10;
+const MAX_NAME_CHARS: usize = 63;
+
+/// What rows are read by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Per column of the spec, the index of its field.
+    pub(super) field_of_column: Vec<usize>,
+    /// Fields that every row must have.
+    pub(super) field_count: usize,
+}
+
+impl Header {
+    /// Names are compared byte by byte: the spec says exactly what the file must say.
+    pub(super) fn resolve(
+        columns: &[Column],
+        extra_columns: ExtraColumns,
+        names: &[Vec<u8>],
+    ) -> Result<Self, FileError> {
+        let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for (index, name) in names.iter().enumerate() {
+            places.entry(name).or_default().push(index);
+        }
+        let found =
+            |column: &Column| places.get(column.header_name().as_bytes()).map_or(&[][..], Vec::as_slice);
+        let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
+            let chosen = columns.iter().filter(|column| wanted(found(column).len()));
+            chosen.map(|column| column.header_name().to_owned()).collect()
+        };
+
+        // Missing names come first: if the first line is no header at all, its values must not be shown.
+        let missing = named(&|count| count == 0);
+        if !missing.is_empty() {
+            return Err(FileError::MissingColumn { names: missing });
+        }
+        let duplicate = named(&|count| count > 1);
+        if !duplicate.is_empty() {
+            return Err(FileError::DuplicateColumn { names: duplicate });
+        }
+        if extra_columns == ExtraColumns::Fail {
+            refuse_extra(columns, names)?;
+        }
+        let field_of_column = columns.iter().flat_map(|column| found(column).first().copied()).collect();
+        Ok(Self { field_of_column, field_count: names.len() })
+    }
+}
+
+fn refuse_extra(columns: &[Column], names: &[Vec<u8>]) -> Result<(), FileError> {
+    let known: HashSet<&[u8]> = columns.iter().map(|column| column.header_name().as_bytes()).collect();
+    let extra: Vec<_> = names.iter().filter(|name| !known.contains(name.as_slice())).collect();
+    if extra.is_empty() {
+        return Ok(());
+    }
+    let shown = |name: &&Vec<u8>| String::from_utf8_lossy(name).chars().take(MAX_NAME_CHARS).collect();
+    Err(FileError::ExtraColumn {
+        names: extra.iter().take(MAX_LISTED).map(shown).collect(),
+        count: extra.len() as u64,
+    })
+}

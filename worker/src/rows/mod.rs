@@ -1,0 +1,24 @@
+//! Bytes of a CSV file in, binary COPY tuples and rejects out. Pure: no I/O, no clock, no globals, and memory
+//! bounded by the longest record allowed plus one chunk, whatever the file holds.
+//!
+//! A chunk goes through `split` (bytes → records), `fields` (record → fields), `header` (names → columns) and
+//! `encode` with `value` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and limits.
+
+mod encode;
+mod error;
+mod fields;
+mod file_rows;
+mod header;
+#[cfg(test)]
+mod properties;
+mod reject;
+mod scan;
+mod split;
+#[cfg(test)]
+mod testing;
+mod value;
+
+pub use encode::{COPY_HEADER, COPY_TRAILER, target_columns};
+pub use error::FileError;
+pub use file_rows::{Counts, FileRows, Output};
+pub use reject::{Reject, RejectSummary};

@@ -1,0 +1,196 @@
+//! The worker service: consumes until told to stop, or until nothing is left.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_common::{
+    backoff::Backoff,
+    database::Database,
+    ledger,
+    queue::{Queue, TaskConsumer},
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, warn};
+
+use crate::{
+    config::WorkerConfig,
+    heartbeat::{self, RunningLoads},
+    task::{self, Shared},
+};
+
+/// Why a worker stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// By a signal.
+    Told,
+    /// `--drain`, and no task is left.
+    Drained,
+}
+
+/// Runs until `stop` is cancelled or, with `drain`, until no task is left. Loads that run then have the grace to finish;
+/// the others are given back.
+pub async fn run(
+    database: &Database,
+    queue: &Queue,
+    config: WorkerConfig,
+    connect_timeout: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<StopReason> {
+    let load_pool = database.connected_pool(usize::from(config.concurrency), connect_timeout).await?;
+    queue.wait_until_ready(connect_timeout).await?;
+    let shared = Arc::new(Shared {
+        worker_name: worker_name(),
+        permits: Semaphore::new(usize::from(config.concurrency)),
+        load_pool,
+        books_pool: database.pool(3)?,
+        running: RunningLoads::default(),
+        stop: stop.clone(),
+        give_up: CancellationToken::new(),
+        config,
+    });
+    let beating = CancellationToken::new();
+    let heart = tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone(), beating.clone()));
+    info!(worker = %shared.worker_name, concurrency = shared.config.concurrency, "worker started");
+    let reason = consume(&shared, queue).await;
+    beating.cancel();
+    if let Err(error) = heart.await {
+        error!("the heartbeat ended abnormally: {error}");
+    }
+    let why = match reason {
+        StopReason::Told => "told to",
+        StopReason::Drained => "no task is left",
+    };
+    info!("worker stopped: {why}");
+    Ok(reason)
+}
+
+/// Consumes; a lost consumer is opened again, and loads that run then go on.
+async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
+    let mut loads = JoinSet::new();
+    let mut backoff = Backoff::up_to(Duration::from_secs(5));
+    loop {
+        let opened = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency).await;
+        let consumer = match opened {
+            Ok(mut consumer) => {
+                info!("consuming");
+                backoff.reset();
+                match receive(shared, &mut consumer, queue, &mut loads).await {
+                    Ok(reason) => {
+                        finish(shared, &mut loads, Some(consumer)).await;
+                        return reason;
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let Err::<(), _>(error) = consumer else { continue };
+        warn!("lost the broker, trying again until it works: {error:#}");
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = shared.stop.cancelled() => {
+                finish(shared, &mut loads, None).await;
+                return StopReason::Told;
+            }
+        }
+    }
+}
+
+/// Hands messages to loads until told to stop or drained; an error means that the consumer is gone.
+async fn receive(
+    shared: &Arc<Shared>,
+    consumer: &mut TaskConsumer,
+    queue: &Queue,
+    loads: &mut JoinSet<()>,
+) -> anyhow::Result<StopReason> {
+    let mut drain = DrainCheck::default();
+    let mut look = tokio::time::interval(DrainCheck::EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return Ok(StopReason::Told),
+            Some(ended) = loads.join_next(), if !loads.is_empty() => note_abnormal(ended),
+            received = consumer.next() => {
+                loads.spawn(task::handle(shared.clone(), received?).in_current_span());
+            }
+            _ = look.tick(), if shared.config.drain && loads.is_empty() => {
+                if drain.is_drained(shared, consumer, queue).await? {
+                    return Ok(StopReason::Drained);
+                }
+            }
+        }
+    }
+}
+
+/// Whether no task is left, as far as Postgres and the broker know.
+#[derive(Default)]
+struct DrainCheck {
+    empty_looks: u32,
+}
+
+impl DrainCheck {
+    const EVERY: Duration = Duration::from_millis(100);
+    /// Five seconds of an empty queue while Postgres knows of published tasks: their messages are with other workers, or lost.
+    const MAX_EMPTY_LOOKS: u32 = 50;
+
+    async fn is_drained(
+        &mut self,
+        shared: &Shared,
+        consumer: &TaskConsumer,
+        queue: &Queue,
+    ) -> anyhow::Result<bool> {
+        let client = shared.books_pool.get().await?;
+        let open = ledger::open_published_tasks(&client).await?;
+        drop(client);
+        if open == 0 {
+            return Ok(true);
+        }
+        self.empty_looks = if consumer.ready(queue).await? == 0 { self.empty_looks + 1 } else { 0 };
+        if self.empty_looks >= Self::MAX_EMPTY_LOOKS {
+            warn!(tasks = open, "tasks are published, but the queue is empty; leaving them to others");
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+/// Takes no more messages and waits for the loads: first as long as the grace lasts, then until they are given back.
+async fn finish(shared: &Arc<Shared>, loads: &mut JoinSet<()>, consumer: Option<TaskConsumer>) {
+    if let Some(consumer) = &consumer
+        && let Err(error) = consumer.stop().await
+    {
+        warn!("could not tell the broker to send no more: {error}");
+    }
+    shared.stop.cancel();
+    if !loads.is_empty() {
+        let grace = shared.config.grace;
+        info!(loads = loads.len(), "finishing loads within {grace:?}");
+        if tokio::time::timeout(grace, join_all(loads)).await.is_err() {
+            shared.give_up.cancel();
+            join_all(loads).await;
+        }
+    }
+    if let Some(consumer) = consumer {
+        consumer.close().await;
+    }
+}
+
+async fn join_all(loads: &mut JoinSet<()>) {
+    while let Some(ended) = loads.join_next().await {
+        note_abnormal(ended);
+    }
+}
+
+fn note_abnormal(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        error!("a load ended abnormally; its task will be rescued: {error}");
+    }
+}
+
+/// Host, process and a random part: a name that no other worker has had.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{host}-{}-{}", std::process::id(), &random[..4])
+}

@@ -1,0 +1,99 @@
+//! What becomes of a task whose load failed.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use longshore_common::{
+    backoff::Backoff,
+    database,
+    ledger::{self, Claim, Lock},
+};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::failure::{Failure, Verdict};
+
+/// Settles on the load's own connection, which still holds the lease. An error means that the connection is gone.
+pub(crate) async fn settle(
+    client: &Client,
+    claim: &Claim,
+    failure: &Failure,
+    retry_for: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    let (task_id, attempt) = (claim.task_id, claim.attempt);
+    let reason = failure.for_operators();
+    let is_ours = match failure.verdict() {
+        Verdict::Retry => ledger::retry_later(client, task_id, attempt, &reason, retry_for).await?,
+        Verdict::GiveBack => ledger::give_back(client, task_id, attempt).await?,
+        // A file's failure that reaches the task is one that no savepoint could contain.
+        Verdict::Fail | Verdict::CarveOut => ledger::fail(client, task_id, attempt, &reason).await?,
+        Verdict::LeaveAlone => true,
+    };
+    if !is_ours {
+        info!("the attempt was settled already");
+    }
+    Ok(())
+}
+
+/// Settles from another connection after the load's own one, whose backend was `backend_pid`, is lost.
+///
+/// The fenced update runs under the lease, and the lease is free only when the old backend is gone: only then it is
+/// certain whether its COMMIT happened. Tries until it succeeds or `give_up` is cancelled; then the scanner's rescue
+/// will settle the task.
+pub(crate) async fn settle_elsewhere(
+    pool: &Pool,
+    claim: &Claim,
+    failure: &Failure,
+    backend_pid: i32,
+    retry_for: Duration,
+    give_up: &CancellationToken,
+) {
+    let mut backoff = Backoff::up_to(Duration::from_secs(5));
+    let mut said = false;
+    loop {
+        match try_elsewhere(pool, claim, failure, backend_pid, retry_for).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) if !said => {
+                warn!("cannot settle the task yet, trying until it works: {error:#}");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = give_up.cancelled() => {
+                warn!("leaving the task to the scanner's rescue");
+                return;
+            }
+        }
+    }
+}
+
+/// `false` while the lease is not free.
+async fn try_elsewhere(
+    pool: &Pool,
+    claim: &Claim,
+    failure: &Failure,
+    backend_pid: i32,
+    retry_for: Duration,
+) -> anyhow::Result<bool> {
+    let client = pool.get().await?;
+    let lease = Lock::Task(claim.lease_key);
+    let outcome = async {
+        // A backend that waits for a lock or for a vanished client holds the lease until it is ended.
+        ledger::end_lease_holder(&client, claim.lease_key, backend_pid).await?;
+        if !ledger::try_lock(&client, lease).await? {
+            return Ok(false);
+        }
+        settle(&client, claim, failure, retry_for).await?;
+        ledger::unlock(&client, lease).await?;
+        Ok(true)
+    }
+    .await;
+    if outcome.is_err() {
+        database::discard(client);
+    }
+    outcome
+}
