@@ -20,7 +20,8 @@ impl WrongCall {
 }
 
 pub(crate) fn is_wrong_call(error: &anyhow::Error) -> bool {
-    error.is::<WrongCall>() || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
+    error.is::<WrongCall>()
+        || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
 }
 
 /// Text that cannot break out of its line: control characters are escaped.

@@ -4,7 +4,9 @@ use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
 
@@ -52,8 +54,9 @@ impl Database {
     pub fn new(config: &DatabaseConfig, application_name: &str) -> Result<Self, SettingError> {
         let refuse = |message: String| SettingError { setting: "DATABASE_URL", message };
         let text = config.database_url.expose_secret();
-        let mut url = url::Url::parse(text)
-            .map_err(|error| refuse(format!("not a URL ({error}); write postgres://user:password@host/name")))?;
+        let mut url = url::Url::parse(text).map_err(|error| {
+            refuse(format!("not a URL ({error}); write postgres://user:password@host/name"))
+        })?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(refuse("the scheme must be postgres://".to_owned()));
         }
@@ -175,12 +178,16 @@ pub struct Migrated {
 pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
     let mut connection = Object::take(pool.get().await?);
     let client: &mut tokio_postgres::Client = &mut connection;
-    client.batch_execute("SELECT pg_advisory_lock(71623, 0)").await.context("waiting for the migration lock")?;
+    client
+        .batch_execute("SELECT pg_advisory_lock(71623, 0)")
+        .await
+        .context("waiting for the migration lock")?;
     // The history lives with what it describes; the schema is made first, so that the table can be in it.
     client.batch_execute("CREATE SCHEMA IF NOT EXISTS longshore; SET search_path = longshore").await?;
     let mut runner = migrations::migrations::runner();
     runner.set_migration_table_name("schema_history");
-    let report = runner.run_async(client).await.context("a migration failed; the database is as it was before it")?;
+    let report =
+        runner.run_async(client).await.context("a migration failed; the database is as it was before it")?;
     // The lock goes with the session, which is dropped here.
     Ok(Migrated { applied: report.applied_migrations().iter().map(ToString::to_string).collect() })
 }

@@ -13,7 +13,9 @@ pub(crate) fn verifying_client(root_certificate_file: Option<&str>) -> anyhow::R
             let certificates = CertificateDer::pem_file_iter(path)
                 .with_context(|| format!("cannot read the root certificates in {path}"))?;
             for certificate in certificates {
-                roots.add(certificate.with_context(|| format!("{path} holds something that is no certificate"))?)?;
+                roots.add(
+                    certificate.with_context(|| format!("{path} holds something that is no certificate"))?,
+                )?;
             }
         }
         None => {

@@ -74,7 +74,8 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(dataset: &'a StoredDataset, compare_all: bool, started_time: DateTime<Utc>) -> Self {
         let lookback = dataset.spec.discovery.lookback.0;
-        let compare_from = if compare_all { None } else { dataset.watermark.map(|watermark| watermark - lookback) };
+        let compare_from =
+            if compare_all { None } else { dataset.watermark.map(|watermark| watermark - lookback) };
         Self {
             dataset,
             started_time,
@@ -88,7 +89,8 @@ impl<'a> Pass<'a> {
     async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> Result<(), tokio_postgres::Error> {
         self.counts.listed += page.len() as u64;
         let now = Utc::now();
-        let settled: Vec<StoredFile> = page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
+        let settled: Vec<StoredFile> =
+            page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
         let compared = ledger::compare_and_enlist(client, self.dataset.id, &settled).await?;
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);

@@ -1,6 +1,6 @@
 //! Finds new files, groups them into tasks, publishes the tasks, and rescues those whose worker is gone.
 //!
-//! [`scan_dataset`] is one pass over one dataset; [`Relay`] and [`rescue_stranded`] are what a tick does; [`run`] is the
+//! [`scan_dataset`] is one pass over one dataset; [`Relay`] and [`Rescuer`] are what a tick does; [`run`] is the
 //! service that does all of it by schedule. Several may run at once: whoever gets a lock does the work.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
@@ -15,6 +15,6 @@ mod service;
 
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;
-pub use rescue::rescue_stranded;
+pub use rescue::Rescuer;
 pub use scan::{ScanOptions, ScanReport, scan_dataset};
 pub use service::{POOL_SIZE, ScannerConfig, run};

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     relay::Relay,
-    rescue::rescue_stranded,
+    rescue::Rescuer,
     scan::{self, ScanOptions},
     schedule::DueTimes,
 };
@@ -82,10 +82,11 @@ async fn relay_tick(pool: &Pool, relay: &mut Relay) -> anyhow::Result<()> {
 async fn books_loop(pool: &Pool, config: &ScannerConfig, stop: &CancellationToken) {
     let mut trouble = Trouble::new("reading and writing the books");
     let mut due_times = DueTimes::default();
+    let mut rescuer = Rescuer::new(config.max_deaths);
     let mut scans = RunningScans::default();
     while trouble.pause(config.tick, stop).await {
         scans.reap();
-        let outcome = books_tick(pool, config, &mut due_times, &mut scans, stop).await;
+        let outcome = books_tick(pool, &mut rescuer, &mut due_times, &mut scans, stop).await;
         trouble.note(outcome);
     }
     scans.finish().await;
@@ -93,7 +94,7 @@ async fn books_loop(pool: &Pool, config: &ScannerConfig, stop: &CancellationToke
 
 async fn books_tick(
     pool: &Pool,
-    config: &ScannerConfig,
+    rescuer: &mut Rescuer,
     due_times: &mut DueTimes,
     scans: &mut RunningScans,
     stop: &CancellationToken,
@@ -112,7 +113,7 @@ async fn books_tick(
                 scan::send_due_batches(&mut client, &dataset).await?;
             }
         }
-        rescue_stranded(&client, config.max_deaths).await?;
+        rescuer.look(&client).await?;
         Ok(())
     }
     .await;

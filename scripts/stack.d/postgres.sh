@@ -24,10 +24,13 @@ postgres_psql() (
     exec psql -h 127.0.0.1 -p "$(<"$dir/postgres.port")" -U longshore -d "$database" "$@"
 )
 
-# Asks with the password: another server that got our port would refuse it.
+# Asks with the password: another server that got our port would refuse it. One whose connections
+# are all in use says so, and is up.
 postgres_answers() {
-    [[ -s $dir/postgres.port && -e $dir/postgres/complete ]] &&
-        [[ $(postgres_psql longshore -XAtc 'SELECT 1' 2>/dev/null) == 1 ]]
+    local answer
+    [[ -s $dir/postgres.port && -e $dir/postgres/complete ]] || return 1
+    answer=$(postgres_psql longshore -XAtc 'SELECT 1' 2>&1) || true
+    [[ $answer == 1 || $answer == *'too many clients'* || $answer == *'connection slots'* ]]
 }
 
 # Starts it with the data and port it had, if any; with another port if that one is taken.

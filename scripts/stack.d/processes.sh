@@ -88,5 +88,5 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # show_end FILE [TITLE]
 show_end() {
     say "the end of ${2:-$1}:"
-    tail -n 30 -- "$1" | cut -c -400 | sed 's/^/    /' >&2
+    tail -n 40 -- "$1" | cut -c -400 | sed 's/^/    /' >&2
 }

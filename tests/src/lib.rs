@@ -1,2 +1,15 @@
-//! x
+//! The harness of the end-to-end tests: real servers, the real binary, real files.
+//!
+//! Each test has a [`Stage`] of its own: a database, queue names and a folder that no other test uses. A missing
+//! server or binary fails the test; nothing is ever skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod loans;
 pub mod otlp;
+mod process;
+mod stage;
+
+pub use loans::{HEADER, loan_file, loan_line};
+pub use process::Process;
+pub use stage::{Finished, Stage, eventually};

@@ -54,7 +54,7 @@ impl<'a> TableCopy<'a> {
         if let Err(error) = sent {
             // The sink only knows that the server ended the COPY; finishing it gives the server's reason.
             let reason = copy.sink.as_mut().finish().await.err().unwrap_or(error);
-            return Err(self.row_failure(reason));
+            return Err(Failure::from_copy(reason, self.rows_loaded));
         }
         let is_large = copy.bytes >= MAX_COPY_BYTES;
         self.open = Some(copy);
@@ -73,8 +73,9 @@ impl<'a> TableCopy<'a> {
         let Some(mut copy) = self.open.take() else { return Ok(()) };
         // An error of this send shows again, with its reason, in what follows.
         let _ = copy.sink.send(Bytes::from_static(&COPY_TRAILER)).await;
-        let ended = timely(self.stall_limit, "Postgres did not end the COPY", copy.sink.as_mut().finish()).await?;
-        let rows = ended.map_err(|error| self.row_failure(error))?;
+        let ended =
+            timely(self.stall_limit, "Postgres did not end the COPY", copy.sink.as_mut().finish()).await?;
+        let rows = ended.map_err(|error| Failure::from_copy(error, self.rows_loaded))?;
         if rows != copy.rows {
             return Err(Failure::Fault(format!("COPY took {rows} rows of {} that were sent", copy.rows)));
         }
@@ -86,15 +87,6 @@ impl<'a> TableCopy<'a> {
     pub(crate) async fn finish(mut self) -> Result<u64, Failure> {
         self.end().await?;
         Ok(self.rows_loaded)
-    }
-
-    fn row_failure(&self, source: tokio_postgres::Error) -> Failure {
-        // "COPY table, line 3, column x": the line is a row of this COPY.
-        let context = source.as_db_error().and_then(|error| error.where_()).unwrap_or_default();
-        let digits = context.split_once(", line ").map_or("", |(_, rest)| rest);
-        let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        let row = self.rows_loaded + digits.parse::<u64>().unwrap_or(0);
-        Failure::Row { row, source }
     }
 }
 

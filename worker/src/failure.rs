@@ -18,10 +18,10 @@ pub(crate) enum Failure {
     /// The store did not give the version that was scanned.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Postgres refused a row of this file.
+    /// Postgres refused a row of this file for what it holds: a data exception or a violated constraint.
     #[error("Postgres refused row {row} of the file")]
     Row {
-        /// The file's row, counted without header and rejects, if COPY named it.
+        /// The file's row, from 1, counted without header and rejects.
         row: u64,
         /// What Postgres said.
         #[source]
@@ -63,6 +63,19 @@ pub(crate) enum Verdict {
 }
 
 impl Failure {
+    /// An error of a COPY. Only a row's own data (SQLSTATE classes 22 and 23) is the file's fault: a lost connection is not.
+    pub(crate) fn from_copy(source: tokio_postgres::Error, rows_before: u64) -> Self {
+        let is_data_error = source.code().is_some_and(|state| matches!(&state.code()[..2], "22" | "23"));
+        if !is_data_error {
+            return Self::Database(source);
+        }
+        // "COPY table, line 3, column x": the line is a row of this COPY.
+        let context = source.as_db_error().and_then(DbError::where_).unwrap_or_default();
+        let digits = context.split_once(", line ").map_or("", |(_, rest)| rest);
+        let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        Self::Row { row: rows_before + digits.parse::<u64>().unwrap_or(0), source }
+    }
+
     /// Decides. Every kind of failure is named here.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
@@ -74,11 +87,7 @@ impl Failure {
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { source, .. } => match database_verdict(source) {
-                // Only a row's own data is the file's fault: a lost connection in mid-COPY is not.
-                Verdict::Fail if is_data_error(source) => Verdict::CarveOut,
-                other => other,
-            },
+            Self::Row { .. } => Verdict::CarveOut,
             Self::Database(error) => database_verdict(error),
             Self::CommitUnknown(_) | Self::Stalled(..) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
@@ -105,7 +114,9 @@ impl Failure {
 
     fn database_error(&self) -> Option<&DbError> {
         match self {
-            Self::Row { source: error, .. } | Self::Database(error) | Self::CommitUnknown(error) => error.as_db_error(),
+            Self::Row { source: error, .. } | Self::Database(error) | Self::CommitUnknown(error) => {
+                error.as_db_error()
+            }
             _ => None,
         }
     }
@@ -114,13 +125,9 @@ impl Failure {
 /// By SQLSTATE class; an error without SQLSTATE is a lost connection.
 fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
     let Some(state) = error.code() else { return Verdict::Retry };
-    let is_transient = matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE;
+    let is_transient =
+        matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE;
     if is_transient { Verdict::Retry } else { Verdict::Fail }
-}
-
-/// Data exceptions and violated constraints.
-fn is_data_error(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|state| matches!(&state.code()[..2], "22" | "23"))
 }
 
 fn describe(error: &DbError, with_values: bool) -> String {

@@ -16,14 +16,17 @@ use crate::read::Progress;
 
 const EVERY: Duration = Duration::from_secs(5);
 
+/// A task and its attempt.
+type LoadKey = (Uuid, i32);
+
 /// The loads of this worker that run right now.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RunningLoads(Arc<Mutex<HashMap<(Uuid, i32), Arc<Progress>>>>);
+pub(crate) struct RunningLoads(Arc<Mutex<HashMap<LoadKey, Arc<Progress>>>>);
 
 /// Takes a load off the list when it ends, however it ends.
 pub(crate) struct Listed {
     loads: RunningLoads,
-    key: (Uuid, i32),
+    key: LoadKey,
 }
 
 impl RunningLoads {
@@ -34,7 +37,7 @@ impl RunningLoads {
         Listed { loads: self.clone(), key }
     }
 
-    fn snapshot(&self) -> Vec<((Uuid, i32), Arc<Progress>)> {
+    fn snapshot(&self) -> Vec<(LoadKey, Arc<Progress>)> {
         let loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loads.iter().map(|(key, progress)| (*key, progress.clone())).collect()
     }

@@ -124,7 +124,9 @@ fn decompressed(file: File, uri: &str) -> Result<Box<dyn Read>, Failure> {
     let (is_gzip, is_zstd) = (head.starts_with(&GZIP_MAGIC), head.starts_with(&ZSTD_MAGIC));
     for (suffix, is_that, kind) in [(".gz", is_gzip, "gzip"), (".zst", is_zstd, "zstd")] {
         if uri.ends_with(suffix) && !is_that {
-            return Err(Failure::Archive(format!("the name ends in {suffix}, but the content is no {kind} archive")));
+            return Err(Failure::Archive(format!(
+                "the name ends in {suffix}, but the content is no {kind} archive"
+            )));
         }
     }
     if is_gzip {
@@ -174,7 +176,8 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         let mut text = String::new();
-        let mut bytes = decompressed(File::open(&path).unwrap(), name).map_err(|failure| failure.to_string())?;
+        let mut bytes =
+            decompressed(File::open(&path).unwrap(), name).map_err(|failure| failure.to_string())?;
         bytes.read_to_string(&mut text).map_err(|error| read_failure(error).to_string())?;
         Ok(text)
     }

@@ -49,7 +49,8 @@ pub async fn run(
         config,
     });
     let beating = CancellationToken::new();
-    let heart = tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone(), beating.clone()));
+    let heart =
+        tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone(), beating.clone()));
     info!(worker = %shared.worker_name, concurrency = shared.config.concurrency, "worker started");
     let reason = consume(&shared, queue).await;
     beating.cancel();

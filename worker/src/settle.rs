@@ -49,7 +49,8 @@ pub(crate) async fn settle_elsewhere(
     retry_for: Duration,
     give_up: &CancellationToken,
 ) {
-    let mut backoff = Backoff::up_to(Duration::from_secs(5));
+    // Quick, so that it comes before the scanner takes this worker for dead: see its rescue.
+    let mut backoff = Backoff::up_to(Duration::from_millis(500));
     let mut said = false;
     loop {
         match try_elsewhere(pool, claim, failure, backend_pid, retry_for).await {

@@ -106,7 +106,8 @@ async fn work(shared: &Shared, received: &Received) -> Answer {
 
 async fn claim(shared: &Shared, received: &Received) -> anyhow::Result<(Object, ClaimOutcome)> {
     let mut client = shared.load_pool.get().await?;
-    let claimed = ledger::claim(&mut client, received.task_id, &shared.worker_name, shared.config.max_deaths).await;
+    let claimed =
+        ledger::claim(&mut client, received.task_id, &shared.worker_name, shared.config.max_deaths).await;
     match claimed {
         Ok(outcome) => Ok((client, outcome)),
         Err(error) => {
@@ -167,7 +168,8 @@ async fn settle_failure(shared: &Shared, client: Object, claim: &Claim, failure:
     }
     let retry_for = shared.config.retry_for;
     // A connection that stalled may hang in COPY for ever: whatever is sent on it would wait behind that.
-    let is_usable = !client.is_closed() && !matches!(failure, Failure::Stalled(..) | Failure::CommitUnknown(_));
+    let is_usable =
+        !client.is_closed() && !matches!(failure, Failure::Stalled(..) | Failure::CommitUnknown(_));
     let settled = is_usable
         && matches!(
             tokio::time::timeout(SETTLE_TIMEOUT, settle::settle(&client, claim, failure, retry_for)).await,
@@ -177,7 +179,8 @@ async fn settle_failure(shared: &Shared, client: Object, claim: &Claim, failure:
     database::discard(client);
     if !settled {
         let give_up = &shared.give_up;
-        settle::settle_elsewhere(&shared.books_pool, claim, failure, claim.backend_pid, retry_for, give_up).await;
+        settle::settle_elsewhere(&shared.books_pool, claim, failure, claim.backend_pid, retry_for, give_up)
+            .await;
     }
     outcome
 }

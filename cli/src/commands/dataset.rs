@@ -74,7 +74,9 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         };
         let table = match applied.table {
             TableChange::Created => format!("table {} created", spec.target.table),
-            TableChange::Widened(columns) => format!("table {}: added {}", spec.target.table, columns.join(", ")),
+            TableChange::Widened(columns) => {
+                format!("table {}: added {}", spec.target.table, columns.join(", "))
+            }
             TableChange::Unchanged => format!("table {} unchanged", spec.target.table),
         };
         output::print(&format!("{}: {version}; {table}", spec.name))?;
@@ -100,7 +102,8 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         output::print("no datasets yet; store one with `longshore dataset apply FILE`")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = output::table(&["DATASET", "VERSION", "TABLE", "SCHEDULE", "FILES", "LAST SCAN", "SOURCE"], &[1, 4]);
+    let mut table =
+        output::table(&["DATASET", "VERSION", "TABLE", "SCHEDULE", "FILES", "LAST SCAN", "SOURCE"], &[1, 4]);
     for summary in summaries {
         table.add_row([
             summary.name,
@@ -123,7 +126,11 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::print_json(&stored.spec)?;
     } else {
-        output::print(&format!("# version {}\n{}", stored.version, toml::to_string(&stored.spec)?.trim_end()))?;
+        output::print(&format!(
+            "# version {}\n{}",
+            stored.version,
+            toml::to_string(&stored.spec)?.trim_end()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -150,7 +150,14 @@ mod tests {
 
     #[test]
     fn fractions_are_written_in_their_shortest_form() {
-        let cases = [(0, "0"), (99, "0"), (100, "0.0001"), (500_000, "0.5"), (1_000_000, "1"), (1_234_567, "1.234567")];
+        let cases = [
+            (0, "0"),
+            (99, "0"),
+            (100, "0.0001"),
+            (500_000, "0.5"),
+            (1_000_000, "1"),
+            (1_234_567, "1.234567"),
+        ];
         for (number, text) in cases {
             assert_eq!(millionths(number), text);
         }

@@ -54,7 +54,10 @@ struct Manifest {
 
 pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     if args.broken > args.rows {
-        anyhow::bail!(output::WrongCall(format!("--broken {} is more than --rows {}", args.broken, args.rows)));
+        anyhow::bail!(output::WrongCall(format!(
+            "--broken {} is more than --rows {}",
+            args.broken, args.rows
+        )));
     }
     let is_quiet = args.json || !std::io::stderr().is_terminal();
     let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(args.rows) };

@@ -9,7 +9,7 @@ use longshore_common::{
     queue::Queue,
     shutdown,
 };
-use longshore_scanner::{Relay, ScanOptions, ScanReport, rescue_stranded, scan_dataset};
+use longshore_scanner::{Relay, Rescuer, ScanOptions, ScanReport, scan_dataset};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -79,7 +79,11 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         relay(&pool, queue, args.max_deaths).await?
     };
     let report = Report { scans, failed, rescued, published };
-    if args.json { output::print_json(&report)? } else { print(&report)? }
+    if args.json {
+        output::print_json(&report)?
+    } else {
+        print(&report)?
+    }
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -101,7 +105,8 @@ async fn scan_one(
     stop: &CancellationToken,
     quiet: bool,
 ) -> anyhow::Result<ScanReport> {
-    let spinner = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(dataset) };
+    let spinner =
+        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(dataset) };
     let show = |counts: &ScanCounts| {
         spinner.set_message(format!(
             "{} listed, {} new",
@@ -130,7 +135,7 @@ fn spinner(dataset: &StoredDataset) -> ProgressBar {
 async fn relay(pool: &Pool, queue: Queue, max_deaths: i32) -> anyhow::Result<(u64, u64)> {
     // The connection is closed with the process, so nothing that it holds outlives an error.
     let client = pool.get().await?;
-    let rescued = rescue_stranded(&client, max_deaths).await?;
+    let rescued = Rescuer::new(max_deaths).look_until_sure(&client).await?;
     let mut relay = Relay::new(queue);
     let published = relay.publish_due(&client).await?;
     relay.close().await;
@@ -159,7 +164,11 @@ fn print(report: &Report) -> anyhow::Result<()> {
             output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
         }
         let batches = &scan.batches;
-        output::print(&format!("  made {} tasks of {} files", batches.tasks, output::thousands(batches.files as u64)))?;
+        output::print(&format!(
+            "  made {} tasks of {} files",
+            batches.tasks,
+            output::thousands(batches.files as u64)
+        ))?;
         if let Some(held) = &batches.held_back {
             let until = output::time(held.until);
             output::print(&format!(

@@ -73,7 +73,11 @@ fn print(status: &Status) -> anyhow::Result<()> {
     let mut table = output::table(&["", "STATE", "COUNT"], &[2]);
     for (what, states) in lines {
         for (index, (state, count)) in states.into_iter().enumerate() {
-            table.add_row([if index == 0 { what } else { "" }.to_owned(), state.to_owned(), output::thousands(count)]);
+            table.add_row([
+                if index == 0 { what } else { "" }.to_owned(),
+                state.to_owned(),
+                output::thousands(count),
+            ]);
         }
     }
     output::print(&table.trim_fmt())

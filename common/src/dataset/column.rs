@@ -93,17 +93,13 @@ impl TryFrom<String> for ColumnType {
 
 fn numeric(text: &str) -> Result<ColumnType, String> {
     let refusal = || format!("unknown type `{text}`, expected one of {ALLOWED}");
-    let arguments = text
-        .strip_prefix("numeric(")
-        .and_then(|rest| rest.strip_suffix(')'))
-        .ok_or_else(refusal)?;
+    let arguments =
+        text.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')')).ok_or_else(refusal)?;
     let (precision, scale) = arguments.split_once(',').ok_or_else(refusal)?;
     let precision: u16 = precision.trim().parse().map_err(|_| refusal())?;
     let scale: u16 = scale.trim().parse().map_err(|_| refusal())?;
     if !(1..=1000).contains(&precision) || scale > precision {
-        return Err(format!(
-            "`{text}`: the precision is 1 to 1000 digits, the scale 0 to the precision"
-        ));
+        return Err(format!("`{text}`: the precision is 1 to 1000 digits, the scale 0 to the precision"));
     }
     Ok(ColumnType::Numeric { precision, scale })
 }

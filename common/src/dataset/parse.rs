@@ -75,7 +75,9 @@ fn expand_line(
         })?;
         // The value lands inside a TOML string: what could end that string is refused, not escaped by guess.
         if value.contains(['"', '\\', '\n', '\r']) {
-            return Err(format!("the value of `{name}` has a quote, backslash or line break, which a spec cannot hold"));
+            return Err(format!(
+                "the value of `{name}` has a quote, backslash or line break, which a spec cannot hold"
+            ));
         }
         expanded.push_str(&value);
         rest = &inside[end + 1..];

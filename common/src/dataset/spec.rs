@@ -202,14 +202,18 @@ impl Dataset {
         let allowed = "allowed is an absolute folder such as `file:///var/lib/longshore/inbox`";
         let url = url::Url::parse(&self.source)
             .map_err(|error| ("source", format!("`{}` is not a URL ({error}): {allowed}", self.source)))?;
-        if url.scheme() != "file" || url.host().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if url.scheme() != "file" || url.host().is_some() || url.query().is_some() || url.fragment().is_some()
+        {
             return Err(("source", format!("`{}`: {allowed}", self.source)));
         }
         for pattern in &self.include {
             globset::Glob::new(pattern).map_err(|error| ("include", error.to_string()))?;
         }
         if self.include.is_empty() {
-            return Err(("include", "no pattern, so no file would ever match; write one such as `**/*.csv`".to_owned()));
+            return Err((
+                "include",
+                "no pattern, so no file would ever match; write one such as `**/*.csv`".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -222,7 +226,8 @@ impl Dataset {
             return Err(("batch.max_bytes", "allowed is one byte or more, such as `64 MiB`".to_owned()));
         }
         if self.discovery.lookback < self.discovery.settle {
-            let message = "must be at least `discovery.settle`, or files that were settling are never compared again";
+            let message =
+                "must be at least `discovery.settle`, or files that were settling are never compared again";
             return Err(("discovery.lookback", message.to_owned()));
         }
         if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
@@ -264,7 +269,10 @@ impl Dataset {
         let (mut names, mut sources) = (HashSet::new(), HashSet::new());
         for column in &self.columns {
             if !is_identifier(&column.name) {
-                return Err(("columns.name", format!("`{}`: a name has 1 to 63 bytes and no NUL", column.name)));
+                return Err((
+                    "columns.name",
+                    format!("`{}`: a name has 1 to 63 bytes and no NUL", column.name),
+                ));
             }
             if [FILE_ID_COLUMN, LINE_COLUMN].contains(&column.name.as_str()) {
                 return Err(("columns.name", format!("`{}` is kept for the lineage of a row", column.name)));

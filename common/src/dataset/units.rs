@@ -54,10 +54,7 @@ pub struct Schedule(String);
 impl Schedule {
     /// The next time after `now` at which the schedule is due; `None` if there is none.
     pub fn next_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        croner::Cron::from_str(&self.0)
-            .ok()?
-            .find_next_occurrence(&now, false)
-            .ok()
+        croner::Cron::from_str(&self.0).ok()?.find_next_occurrence(&now, false).ok()
     }
 }
 
@@ -65,7 +62,8 @@ impl TryFrom<String> for Schedule {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let example = "write minute, hour, day of month, month, day of week, such as `0 * * * *` for every hour";
+        let example =
+            "write minute, hour, day of month, month, day of week, such as `0 * * * *` for every hour";
         if text.split_whitespace().count() != 5 {
             return Err(format!("`{text}` is not a cron expression of five fields: {example}"));
         }

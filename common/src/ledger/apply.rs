@@ -50,7 +50,9 @@ async fn refuse_foreign_table(transaction: &Transaction<'_>, spec: &Dataset) -> 
     if let Some(other) = other {
         let owner: String = other.get(0);
         let table = &spec.target.table;
-        return Err(ApplyError::Refused(format!("table {table} belongs to dataset `{owner}`; name another table")));
+        return Err(ApplyError::Refused(format!(
+            "table {table} belongs to dataset `{owner}`; name another table"
+        )));
     }
     let before = transaction
         .query_opt(
@@ -98,7 +100,8 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bo
     }
     insert_version(transaction, id, current + 1, spec).await?;
     // Other files count now, however old they are: the next scan compares everything.
-    let same_files = before.is_some_and(|before| before.source == spec.source && before.include == spec.include);
+    let same_files =
+        before.is_some_and(|before| before.source == spec.source && before.include == spec.include);
     transaction
         .execute(
             "UPDATE longshore.dataset

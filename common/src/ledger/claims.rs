@@ -98,12 +98,24 @@ pub async fn claim(
 
 async fn look(client: &Client, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let row = client
-        .query_opt("SELECT lease_key, status, due_time <= now(), attempt FROM longshore.task WHERE id = $1", &[&task_id])
+        .query_opt(
+            "SELECT lease_key, status, due_time <= now(), attempt FROM longshore.task WHERE id = $1",
+            &[&task_id],
+        )
         .await?;
-    Ok(row.map(|row| Seen { lease_key: row.get(0), status: row.get(1), is_due: row.get(2), attempt: row.get(3) }))
+    Ok(row.map(|row| Seen {
+        lease_key: row.get(0),
+        status: row.get(1),
+        is_due: row.get(2),
+        attempt: row.get(3),
+    }))
 }
 
-async fn take(client: &mut Client, task_id: Uuid, worker: &str) -> Result<Option<Claim>, tokio_postgres::Error> {
+async fn take(
+    client: &mut Client,
+    task_id: Uuid,
+    worker: &str,
+) -> Result<Option<Claim>, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     let claimed = transaction
         .query_opt(

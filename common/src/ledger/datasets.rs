@@ -24,7 +24,10 @@ const SELECT: &str = "SELECT dataset.id, dataset_version.version, dataset.waterm
       ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version";
 
 /// The current version of a dataset; `None` if there is none of that name.
-pub async fn current_dataset(client: &Client, name: &str) -> Result<Option<StoredDataset>, tokio_postgres::Error> {
+pub async fn current_dataset(
+    client: &Client,
+    name: &str,
+) -> Result<Option<StoredDataset>, tokio_postgres::Error> {
     let row = client.query_opt(&format!("{SELECT} WHERE dataset.name = $1"), &[&name]).await?;
     row.as_ref().map(stored).transpose()
 }

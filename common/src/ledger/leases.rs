@@ -22,8 +22,12 @@ const RELAY_KEY: i32 = 2;
 pub async fn try_lock(client: &Client, lock: Lock) -> Result<bool, tokio_postgres::Error> {
     let row = match lock {
         Lock::Task(key) => client.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?,
-        Lock::Scan(dataset_id) => two_part(client, "SELECT pg_try_advisory_lock($1, $2)", SCAN_CLASS, dataset_id).await?,
-        Lock::Relay => two_part(client, "SELECT pg_try_advisory_lock($1, $2)", SINGLE_CLASS, RELAY_KEY).await?,
+        Lock::Scan(dataset_id) => {
+            two_part(client, "SELECT pg_try_advisory_lock($1, $2)", SCAN_CLASS, dataset_id).await?
+        }
+        Lock::Relay => {
+            two_part(client, "SELECT pg_try_advisory_lock($1, $2)", SINGLE_CLASS, RELAY_KEY).await?
+        }
     };
     row.try_get(0)
 }
@@ -32,7 +36,9 @@ pub async fn try_lock(client: &Client, lock: Lock) -> Result<bool, tokio_postgre
 pub async fn unlock(client: &Client, lock: Lock) -> Result<(), tokio_postgres::Error> {
     match lock {
         Lock::Task(key) => client.query_one("SELECT pg_advisory_unlock($1)", &[&key]).await?,
-        Lock::Scan(dataset_id) => two_part(client, "SELECT pg_advisory_unlock($1, $2)", SCAN_CLASS, dataset_id).await?,
+        Lock::Scan(dataset_id) => {
+            two_part(client, "SELECT pg_advisory_unlock($1, $2)", SCAN_CLASS, dataset_id).await?
+        }
         Lock::Relay => two_part(client, "SELECT pg_advisory_unlock($1, $2)", SINGLE_CLASS, RELAY_KEY).await?,
     };
     Ok(())
@@ -50,7 +56,11 @@ async fn two_part(
 /// Ends the backend `pid` if it holds the task's lease, and waits up to five seconds until it is gone.
 ///
 /// Nothing else frees a lease whose session hangs inside COPY: time-outs and cancel do nothing there.
-pub async fn end_lease_holder(client: &Client, lease_key: i64, pid: i32) -> Result<(), tokio_postgres::Error> {
+pub async fn end_lease_holder(
+    client: &Client,
+    lease_key: i64,
+    pid: i32,
+) -> Result<(), tokio_postgres::Error> {
     client
         .query(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks

@@ -14,11 +14,15 @@ pub enum RejectScope {
 }
 
 /// Takes the name of a dataset or the URI of a file; `None` if it is neither.
-pub async fn find_reject_scope(client: &Client, text: &str) -> Result<Option<RejectScope>, tokio_postgres::Error> {
+pub async fn find_reject_scope(
+    client: &Client,
+    text: &str,
+) -> Result<Option<RejectScope>, tokio_postgres::Error> {
     if let Some(row) = client.query_opt("SELECT id FROM longshore.dataset WHERE name = $1", &[&text]).await? {
         return Ok(Some(RejectScope::Dataset(row.try_get(0)?)));
     }
-    let known = client.query_one("SELECT EXISTS (SELECT FROM longshore.file WHERE uri = $1)", &[&text]).await?;
+    let known =
+        client.query_one("SELECT EXISTS (SELECT FROM longshore.file WHERE uri = $1)", &[&text]).await?;
     Ok(known.try_get::<_, bool>(0)?.then(|| RejectScope::Uri(text.to_owned())))
 }
 

@@ -16,9 +16,13 @@ pub struct Processing {
 
 /// All tasks that are PROCESSING.
 pub async fn processing_tasks(client: &Client) -> Result<Vec<Processing>, tokio_postgres::Error> {
-    let rows =
-        client.query("SELECT id, lease_key, attempt FROM longshore.task WHERE status = 'PROCESSING'", &[]).await?;
-    Ok(rows.iter().map(|row| Processing { id: row.get(0), lease_key: row.get(1), attempt: row.get(2) }).collect())
+    let rows = client
+        .query("SELECT id, lease_key, attempt FROM longshore.task WHERE status = 'PROCESSING'", &[])
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Processing { id: row.get(0), lease_key: row.get(1), attempt: row.get(2) })
+        .collect())
 }
 
 /// What became of a task whose worker is gone.

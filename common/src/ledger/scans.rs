@@ -24,7 +24,10 @@ pub struct ScanCounts {
 }
 
 /// Records that a scan has begun; gives its id and its start by the database's clock.
-pub async fn begin_scan(client: &Client, dataset_id: i32) -> Result<(i64, DateTime<Utc>), tokio_postgres::Error> {
+pub async fn begin_scan(
+    client: &Client,
+    dataset_id: i32,
+) -> Result<(i64, DateTime<Utc>), tokio_postgres::Error> {
     let row = client
         .query_one(
             "INSERT INTO longshore.scan (dataset_id) VALUES ($1) RETURNING id, started_time",
@@ -35,7 +38,11 @@ pub async fn begin_scan(client: &Client, dataset_id: i32) -> Result<(i64, DateTi
 }
 
 /// Records the counts, and moves the watermark, which only a scan that saw everything may do.
-pub async fn finish_scan(client: &Client, scan_id: i64, counts: &ScanCounts) -> Result<(), tokio_postgres::Error> {
+pub async fn finish_scan(
+    client: &Client,
+    scan_id: i64,
+    counts: &ScanCounts,
+) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
             "WITH scan AS (
@@ -73,7 +80,10 @@ pub async fn fail_scan(client: &Client, scan_id: i64, error: &str) -> Result<(),
 }
 
 /// When the dataset's last scan began.
-pub async fn last_scan_started(client: &Client, dataset_id: i32) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
+pub async fn last_scan_started(
+    client: &Client,
+    dataset_id: i32,
+) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
     let row = client
         .query_one("SELECT max(started_time) FROM longshore.scan WHERE dataset_id = $1", &[&dataset_id])
         .await?;

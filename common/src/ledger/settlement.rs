@@ -51,11 +51,7 @@ pub async fn retry_later(
 }
 
 /// NEW again because the worker was told to stop; counts for nothing.
-pub async fn give_back(
-    client: &Client,
-    task_id: Uuid,
-    attempt: i32,
-) -> Result<bool, tokio_postgres::Error> {
+pub async fn give_back(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     settle(
         client,
         "UPDATE longshore.task

@@ -6,7 +6,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Transaction;
 
 use super::apply::ApplyError;
-use crate::dataset::{ColumnType, Column, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
+use crate::dataset::{Column, ColumnType, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
 /// What became of the target table.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +44,10 @@ pub async fn relation_blocks(
     row.try_get(0)
 }
 
-pub(super) async fn create_or_widen(transaction: &Transaction<'_>, spec: &Dataset) -> Result<TableChange, ApplyError> {
+pub(super) async fn create_or_widen(
+    transaction: &Transaction<'_>,
+    spec: &Dataset,
+) -> Result<TableChange, ApplyError> {
     let existing = existing_columns(transaction, spec.target.table_name()).await?;
     let change = if existing.is_empty() {
         transaction.batch_execute(&create_statement(spec)).await?;
@@ -89,11 +92,16 @@ async fn existing_columns(
 }
 
 /// The spec's columns that the table lacks and may be given; or why the table cannot serve the spec.
-fn compare<'a>(spec: &'a Dataset, existing: &HashMap<String, ExistingColumn>) -> Result<Vec<&'a Column>, String> {
+fn compare<'a>(
+    spec: &'a Dataset,
+    existing: &HashMap<String, ExistingColumn>,
+) -> Result<Vec<&'a Column>, String> {
     let table = &spec.target.table;
     for lineage in [FILE_ID_COLUMN, LINE_COLUMN] {
         if !existing.contains_key(lineage) {
-            return Err(format!("table {table} exists and has no column {lineage}: it was not made by Longshore; name another table"));
+            return Err(format!(
+                "table {table} exists and has no column {lineage}: it was not made by Longshore; name another table"
+            ));
         }
     }
     let mut missing = Vec::new();
@@ -101,25 +109,38 @@ fn compare<'a>(spec: &'a Dataset, existing: &HashMap<String, ExistingColumn>) ->
         let name = &column.name;
         match existing.get(name) {
             None if column.required => {
-                return Err(format!("column `{name}` is required, but rows of {table} have no value for it; drop `required`"));
+                return Err(format!(
+                    "column `{name}` is required, but rows of {table} have no value for it; drop `required`"
+                ));
             }
             None => missing.push(column),
             Some(found) if found.type_name != catalog_type(column.column_type) => {
                 let wanted = catalog_type(column.column_type);
-                return Err(format!("column `{name}` of {table} is {}, the spec says {wanted}; a column keeps its type", found.type_name));
+                return Err(format!(
+                    "column `{name}` of {table} is {}, the spec says {wanted}; a column keeps its type",
+                    found.type_name
+                ));
             }
             Some(found) if found.is_not_null && !column.required => {
-                return Err(format!("column `{name}` of {table} is NOT NULL, the spec no longer requires it; run ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL first", escape_identifier(name)));
+                return Err(format!(
+                    "column `{name}` of {table} is NOT NULL, the spec no longer requires it; run ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL first",
+                    escape_identifier(name)
+                ));
             }
             Some(_) => {}
         }
     }
     let in_spec = |name: &String| spec.columns.iter().any(|column| column.name == *name);
     let orphan = existing.iter().find(|(name, found)| {
-        found.is_not_null && !found.has_default && !in_spec(name) && ![FILE_ID_COLUMN, LINE_COLUMN].contains(&name.as_str())
+        found.is_not_null
+            && !found.has_default
+            && !in_spec(name)
+            && ![FILE_ID_COLUMN, LINE_COLUMN].contains(&name.as_str())
     });
     match orphan {
-        Some((name, _)) => Err(format!("column `{name}` of {table} is NOT NULL and the spec does not fill it any more")),
+        Some((name, _)) => {
+            Err(format!("column `{name}` of {table} is NOT NULL and the spec does not fill it any more"))
+        }
         None => Ok(missing),
     }
 }

@@ -35,7 +35,9 @@ pub struct QueueConfig {
 fn prefix(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if text.is_empty() || text.len() > 100 || !text.chars().all(plain) || text.starts_with("amq.") {
-        return Err("allowed are 1 to 100 letters, digits, `_`, `-` and `.`, not beginning with `amq.`".to_owned());
+        return Err(
+            "allowed are 1 to 100 letters, digits, `_`, `-` and `.`, not beginning with `amq.`".to_owned()
+        );
     }
     Ok(text.to_owned())
 }
@@ -86,8 +88,12 @@ impl Queue {
         // Auto-recovery stays off: with it, a channel that was closed leaves a consumer that waits for ever.
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = OwnedTLSConfig { identity: None, cert_chain: self.root_certificates.clone() };
-        let connecting =
-            Connection::connect_uri_with_config(self.uri.clone(), properties, tls, lapin::runtime::default_runtime()?);
+        let connecting = Connection::connect_uri_with_config(
+            self.uri.clone(),
+            properties,
+            tls,
+            lapin::runtime::default_runtime()?,
+        );
         let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| anyhow::anyhow!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
@@ -127,7 +133,8 @@ fn is_final(error: &anyhow::Error) -> bool {
         // 403 access refused, 406 precondition failed, 530 not allowed (no such virtual host).
         ErrorKind::ProtocolError(error) => [403, 406, 530].contains(&error.get_id()),
         ErrorKind::IOError(error) => {
-            let mut source: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
+            let mut source: Option<&(dyn std::error::Error + 'static)> =
+                error.get_ref().map(|inner| inner as _);
             while let Some(cause) = source {
                 if cause.is::<rustls::Error>() {
                     return true;

@@ -3,10 +3,12 @@
 use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Connection, Consumer,
-    Acker,
+    Acker, Channel, Connection, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+        BasicRejectOptions,
+    },
     types::FieldTable,
 };
 use tracing::{debug, warn};
@@ -59,11 +61,16 @@ impl TaskConsumer {
     /// An error and the end of the stream mean the same: this consumer is gone.
     pub async fn next(&mut self) -> anyhow::Result<Received> {
         loop {
-            let delivery = self.consumer.next().await.ok_or_else(|| anyhow!("the broker ended the consumer"))??;
+            let delivery =
+                self.consumer.next().await.ok_or_else(|| anyhow!("the broker ended the consumer"))??;
             match TaskMessage::from_bytes(&delivery.data) {
                 Ok(message) => {
                     let traceparent = traceparent(&delivery);
-                    return Ok(Received { task_id: message.task_id, traceparent, receipt: Receipt(delivery.acker) });
+                    return Ok(Received {
+                        task_id: message.task_id,
+                        traceparent,
+                        receipt: Receipt(delivery.acker),
+                    });
                 }
                 Err(error) => {
                     warn!("rejecting a message to the dead-letter queue: {}", crate::error::chain(&error));

@@ -62,6 +62,9 @@ mod tests {
             assert!(matches!(TaskMessage::from_bytes(body.as_bytes()), Err(MalformedMessage::NotOurs(_))));
         }
         let newer = format!(r#"{{"version":2,"task_id":"{}"}}"#, Uuid::nil());
-        assert!(matches!(TaskMessage::from_bytes(newer.as_bytes()), Err(MalformedMessage::UnknownVersion(2))));
+        assert!(matches!(
+            TaskMessage::from_bytes(newer.as_bytes()),
+            Err(MalformedMessage::UnknownVersion(2))
+        ));
     }
 }

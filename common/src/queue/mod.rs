@@ -7,7 +7,7 @@ mod publisher;
 mod topology;
 
 pub use connection::{Queue, QueueConfig};
-pub use consumer::{Received, Receipt, TaskConsumer};
+pub use consumer::{Receipt, Received, TaskConsumer};
 pub use message::{MalformedMessage, TaskMessage};
 pub use publisher::Publisher;
 pub use topology::QueueCounts;

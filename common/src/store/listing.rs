@@ -50,9 +50,8 @@ pub async fn list(
     page_len: usize,
     pages: mpsc::Sender<Vec<Listed>>,
 ) -> anyhow::Result<()> {
-    let root = Url::parse(source)?
-        .to_file_path()
-        .map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
+    let root =
+        Url::parse(source)?.to_file_path().map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
     std::fs::read_dir(&root).map_err(|error| anyhow::anyhow!("cannot list {source}: {error}"))?;
     let patterns = patterns(include)?;
     let walk = move || {
@@ -189,7 +188,8 @@ mod tests {
         assert!(fifo.success());
         let (files, skipped) = names(root.path()).await;
         assert_eq!(files, ["%C3%BC%0A.csv", "a.csv", "b,%20c%231%20%2520.csv"]);
-        let reasons = [Skipped::PatternMismatch, Skipped::SymbolicLink, Skipped::NotRegular, Skipped::UnreadableName];
+        let reasons =
+            [Skipped::PatternMismatch, Skipped::SymbolicLink, Skipped::NotRegular, Skipped::UnreadableName];
         assert_eq!(skipped, reasons);
     }
 

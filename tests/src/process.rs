@@ -1,0 +1,72 @@
+//! A service that runs beside the test.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use crate::stage::eventually;
+
+/// A running `longshore`, killed when it is dropped. Its log is a file.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn spawn(mut command: Command, log: PathBuf) -> Self {
+        let file = File::create(&log).expect("a log file");
+        let child = command
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        Self { child, log }
+    }
+
+    /// Everything that it has printed.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log")).into_owned()
+    }
+
+    /// Where its log is.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits until the log has this text.
+    pub async fn logs(&self, text: &str) {
+        eventually(&format!("`{text}` in {}", self.log.display()), || async { self.log().contains(text) })
+            .await;
+    }
+
+    /// Sends a signal by its name, such as `TERM` or `KILL`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("kill runs").success(), "kill -{name}");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        for _ in 0..1200 {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("still running after a minute; its log:\n{}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A bad row costs itself, a bad file costs itself.
+
+use longshore_tests::{HEADER, Stage, eventually, loan_file, loan_line};
+
+#[tokio::test]
+async fn a_file_of_the_wrong_header_is_carved_out_and_its_mended_version_loads() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    let lacking = loan_file(11..=20).replace("MonthlyIncome", "Income");
+    stage.put("b.csv", lacking);
+    stage.put("c.csv", loan_file(21..=30));
+    assert_eq!(stage.scan().await["published"], 1);
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (20, 20));
+    let tasks =
+        stage.texts("SELECT concat(status, ' ', failure_msg) FROM longshore.etl_task ORDER BY id").await;
+    assert_eq!(tasks[0], "LOADED ");
+    assert!(tasks[1].starts_with("FAILED ") && tasks[1].contains("`MonthlyIncome`"), "{tasks:?}");
+    let carved = stage.texts("SELECT files FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(carved[0].ends_with("/b.csv"), "{carved:?}");
+
+    stage.put("b.csv", loan_file(11..=20));
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    stage.assert_each_loan_once(30).await;
+    let old = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(old[0].starts_with("superseded by a newer version of the file"), "{old:?}");
+    // There is nothing to retry any more.
+    let retried = stage.ok(&["retry", "--failed", "--json"]).await.json();
+    assert_eq!(
+        (retried["retried"].as_array().unwrap().len(), retried["superseded"].as_array().unwrap().len()),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_breaks_a_rule_is_rejected_and_its_neighbours_load() {
+    let stage = Stage::with_loans().await;
+    let mut text = format!("{HEADER}\n");
+    let good = |id| loan_line(id) + "\n";
+    text += &good(1);
+    text += &loan_line(2).replace(",45,", ",forty-five,");
+    text += "\n";
+    text += &good(3);
+    text += "4,0,0.5\n";
+    text += &good(5);
+    text += &loan_line(6).replacen("6,0,", "6,\"0\"x,", 1);
+    text += "\n";
+    text += &good(7);
+    text += ",0,0.766126609,45,2,0.802982129,9120,13,0,6,0,2\n";
+    text += &good(9);
+    text += "10,\"never closed\n";
+    text += &good(11);
+    stage.put("a.csv", text);
+    stage.scan().await;
+    stage.drain().await;
+    let loaded = stage.texts("SELECT application_id FROM reporting.loan_applications ORDER BY 1").await;
+    assert_eq!(loaded, ["1", "3", "5", "7", "9", "11"]);
+    let rejects = stage.ok(&["rejects", "loan_applications", "--json"]).await.json();
+    let found: Vec<String> = rejects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reject| format!("{} {} {}", reject["line"], reject["column"], reject["rule"]))
+        .collect();
+    let expected = [
+        r#"3 "age" "type""#,
+        r#"5 null "field_count""#,
+        r#"7 null "quote_text_after""#,
+        r#"9 "application_id" "required""#,
+        r#"11 null "quote_unclosed""#,
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(rejects[0]["raw"], loan_line(2).replace(",45,", ",forty-five,"));
+    let before = HEADER.len() + 1 + loan_line(1).len() + 1;
+    assert_eq!(rejects[0]["byte_offset"], before);
+}
+
+#[tokio::test]
+async fn too_many_rejects_fail_the_file_and_leave_none_of_its_rows() {
+    let stage = Stage::with_loans().await;
+    let mut text = loan_file(1..=30_000);
+    text += &"x\n".repeat(1001);
+    stage.put("a.csv", text);
+    stage.put("b.csv", loan_file(50_001..=50_010));
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (10, 10));
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.reject").await, 0);
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(failed[0].contains("rejects.max_rows") && failed[0].contains("30002"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_file_overwritten_in_mid_read_never_gives_mixed_rows() {
+    let stage = Stage::with_loans().await;
+    let path = stage.put("a.csv", loan_file(1..=30_000));
+    stage.scan().await;
+    let worker = stage.spawn_slow_worker(150, &[]);
+    worker.logs("claimed").await;
+    // In place, so that the open handle sees it: the same size, other ids.
+    let overwritten = loan_file(100_001..=130_000);
+    std::fs::write(&path, overwritten).unwrap();
+    eventually("the task failed", || async {
+        stage.number("SELECT count(*) FROM longshore.task WHERE status = 'FAILED'").await == 1
+    })
+    .await;
+    assert_eq!(stage.loans().await, (0, 0));
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task").await;
+    assert!(failed[0].contains("changed since it was scanned"), "{failed:?}");
+    drop(worker);
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (30_000, 30_000));
+    assert_eq!(stage.number("SELECT min(application_id) FROM reporting.loan_applications").await, 100_001);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_a_broken_archive_fails_alone() {
+    let stage = Stage::with_loans().await;
+    let gone = stage.put("gone.csv", loan_file(1..=5));
+    stage.put("broken.csv.gz", b"this is no archive");
+    stage.put("good.csv", loan_file(6..=9));
+    stage.put("empty.csv", "");
+    stage.scan().await;
+    std::fs::remove_file(gone).unwrap();
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (4, 4));
+    let failed =
+        stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED' ORDER BY 1").await;
+    assert_eq!(failed.len(), 2);
+    assert!(failed[0].contains("gone from the store") && failed[1].contains("no gzip archive"), "{failed:?}");
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.file_load WHERE rows_read = 0").await, 1);
+}
+
+#[tokio::test]
+async fn a_row_that_postgres_refuses_costs_its_file_and_can_be_retried() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    let add = "ALTER TABLE reporting.loan_applications ADD CONSTRAINT small CHECK (application_id < 100)";
+    client.batch_execute(add).await.unwrap();
+    stage.put("a.csv", loan_file(1..=10));
+    stage.put("b.csv", loan_file(95..=104));
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (10, 10));
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    for part in ["refused row 6", "SQLSTATE 23514", "constraint small"] {
+        assert!(failed[0].contains(part), "{failed:?}");
+    }
+    client.batch_execute("ALTER TABLE reporting.loan_applications DROP CONSTRAINT small").await.unwrap();
+    let retried = stage.ok(&["retry", "--failed"]).await;
+    assert_eq!(retried.stdout, "1 tasks are NEW again\n");
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (20, 20));
+}
+
+#[tokio::test]
+async fn a_task_whose_files_all_fail_is_failed_and_each_file_has_its_own() {
+    let stage = Stage::with_loans().await;
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        stage.put(name, "no,header,of,ours\n");
+    }
+    stage.scan().await;
+    stage.drain().await;
+    let failed = stage.texts("SELECT files FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert_eq!(failed.len(), 3);
+    assert!(failed.iter().all(|files| !files.contains(',')), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_tried_again_with_its_cause_kept() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=30_000));
+    stage.scan().await;
+    let _scanner = stage.spawn(&["scanner"]);
+    let worker = stage.spawn_slow_worker(100, &[]);
+    worker.logs("claimed").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND datname = current_database()";
+    let client = stage.client().await;
+    eventually("the backend ended in mid-COPY", || async {
+        !client.query(end, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    eventually("all rows", || async { stage.loans().await.0 == 30_000 }).await;
+    stage.assert_each_loan_once(30_000).await;
+    let outcomes = stage.texts("SELECT outcome FROM longshore.attempt ORDER BY attempt").await;
+    assert_eq!(outcomes, ["RETRY", "LOADED"]);
+    let cause = stage.texts("SELECT error FROM longshore.attempt WHERE attempt = 1").await;
+    assert!(cause[0].contains("the database failed"), "{cause:?}");
+    assert_eq!(stage.number("SELECT deaths FROM longshore.task").await, 0);
+}

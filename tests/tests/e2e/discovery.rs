@@ -1,0 +1,134 @@
+//! Never a file missed, never one twice.
+
+use std::{
+    fs::{File, FileTimes},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use longshore_tests::{Stage, eventually, loan_file};
+
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().append(true).open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_second_scan_finds_nothing_new() {
+    let stage = Stage::with_loans().await;
+    for name in ["a.csv", "2026/03/b.csv", "notes.txt"] {
+        stage.put(name, loan_file(1..=2));
+    }
+    let first = stage.scan().await;
+    assert_eq!(first["scans"][0]["counts"]["new"], 2);
+    assert_eq!(first["scans"][0]["counts"]["skipped"]["pattern_mismatch"], 1);
+    for all in [&["scan", "--flush", "--json"][..], &["scan", "--flush", "--json", "--all"]] {
+        let report = stage.ok(all).await.json();
+        let counts = &report["scans"][0]["counts"];
+        assert_eq!((&counts["listed"], &counts["new"], &counts["known"]), (&3.into(), &0.into(), &2.into()));
+        assert_eq!(report["published"], 0);
+    }
+    // Known files draw no ids.
+    let next = stage.number("SELECT last_value FROM longshore.file_id_seq").await;
+    assert_eq!(next, 2);
+}
+
+#[tokio::test]
+async fn a_stopped_scanner_goes_on_from_its_watermark() {
+    let stage = Stage::with_loans().await;
+    let old = stage.put("a.csv", loan_file(1..=5));
+    let mut scanner = stage.spawn(&["scanner"]);
+    eventually("a task", || async { stage.number("SELECT count(*) FROM longshore.task").await == 1 }).await;
+    scanner.signal("TERM");
+    assert!(scanner.ended().await.success());
+    assert!(scanner.log().contains("scanner stopped: told to"), "{}", scanner.log());
+
+    let watermark = stage.texts("SELECT watermark FROM longshore.dataset").await;
+    assert_eq!(watermark, stage.texts("SELECT file_modified_time FROM longshore.file").await);
+    // Younger than watermark − lookback is compared, older is counted.
+    let modified = std::fs::metadata(old).unwrap().modified().unwrap();
+    set_modified(&stage.put("late.csv", loan_file(6..=8)), modified - 23 * HOUR);
+    set_modified(&stage.put("ancient.csv", loan_file(9..=9)), modified - 25 * HOUR);
+    let report = stage.scan().await;
+    assert_eq!(report["scans"][0]["counts"]["new"], 1);
+    assert_eq!(report["scans"][0]["counts"]["known"], 1);
+    assert_eq!(report["scans"][0]["counts"]["skipped"]["older_than_lookback"], 1);
+    let everything = stage.ok(&["scan", "--all", "--flush", "--json"]).await.json();
+    assert_eq!(everything["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    stage.assert_each_loan_once(9).await;
+}
+
+#[tokio::test]
+async fn a_file_dated_in_the_future_is_loaded_and_hides_nothing() {
+    let stage = Stage::with_loans().await;
+    let future = stage.put("future.csv", loan_file(1..=2));
+    set_modified(&future, SystemTime::now() + 1000 * HOUR);
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.put("now.csv", loan_file(3..=4));
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    stage.assert_each_loan_once(4).await;
+}
+
+#[tokio::test]
+async fn a_file_that_has_not_settled_waits_however_it_is_dated() {
+    let stage = Stage::with_loans_and(&[("LONGSHORE_SETTLE", "1h")]).await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    set_modified(&path, SystemTime::now() - 2 * HOUR);
+    let report = stage.scan().await;
+    assert_eq!(report["scans"][0]["counts"]["skipped"]["settling"], 1);
+    assert_eq!(report["scans"][0]["counts"]["new"], 0);
+}
+
+#[tokio::test]
+async fn files_wait_for_a_batch_in_the_order_of_their_modified_time() {
+    let stage = Stage::with_loans_and(&[("LONGSHORE_BATCH_BYTES", "1 B")]).await;
+    let now = SystemTime::now();
+    for (name, age) in [("c.csv", 1), ("a.csv", 3), ("b.csv", 2)] {
+        set_modified(&stage.put(name, loan_file(1..=1)), now - age * HOUR);
+    }
+    stage.scan().await;
+    let order = stage.texts("SELECT right(files, 5) FROM longshore.etl_task ORDER BY id").await;
+    assert_eq!(order, ["a.csv", "b.csv", "c.csv"]);
+}
+
+#[tokio::test]
+async fn new_content_under_a_loaded_name_is_said_and_not_loaded() {
+    let stage = Stage::with_loans().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.put("a.csv", loan_file(1..=3));
+    set_modified(&path, SystemTime::now() + HOUR);
+    // While the earlier version is on its way, the new one waits: the store has only one of them to give.
+    let report = stage.scan().await;
+    assert_eq!(report["scans"][0]["counts"]["skipped"]["earlier_version_on_its_way"], 1);
+    stage.drain().await;
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(failed[0].contains("changed since it was scanned"), "{failed:?}");
+    // It failed, so the new version is simply a new file.
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    stage.assert_each_loan_once(3).await;
+    stage.put("a.csv", loan_file(1..=4));
+    let report = stage.scan().await;
+    assert_eq!(report["scans"][0]["counts"]["skipped"]["changed_after_load"], 1);
+    stage.assert_each_loan_once(3).await;
+}
+
+#[tokio::test]
+async fn a_missing_folder_fails_its_scan_and_the_next_one_tries_again() {
+    let stage = Stage::with_loans().await;
+    std::fs::remove_dir(&stage.inbox).unwrap();
+    let failed = stage.run(&["scan", "--json"]).await;
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.json()["failed"][0]["error"].as_str().unwrap().contains("cannot list file://"),
+        "{failed:?}"
+    );
+    let recorded = stage.texts("SELECT error FROM longshore.scan WHERE finished_time IS NOT NULL").await;
+    assert!(recorded[0].contains("cannot list"), "{recorded:?}");
+    stage.put("a.csv", loan_file(1..=2));
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+}
