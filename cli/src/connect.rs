@@ -16,7 +16,7 @@ pub(crate) struct DatabaseArgs {
     pub(crate) database: DatabaseConfig,
 
     /// How long a start waits for its servers, such as 60s
-    #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout)]
+    #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout, value_name = "DURATION", help_heading = "Servers")]
     pub(crate) connect_timeout: Duration,
 }
 

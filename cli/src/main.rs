@@ -6,7 +6,7 @@ mod commands;
 mod connect;
 mod output;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use longshore_common::telemetry::{self, TelemetryConfig};
@@ -18,7 +18,7 @@ use crate::{commands::*, output::WrongCall};
 /// Every setting can be given as a flag or in the environment. Exit codes: 0 success, 1 a refusal or a failure of the
 /// work, 2 a wrong call or setting.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "longshore", version, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
     telemetry: TelemetryConfig,
@@ -65,7 +65,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("cannot start the runtime")),
     };
-    runtime.block_on(run(cli))
+    let code = runtime.block_on(run(cli));
+    // A thread that hangs in a read of a dead store must not keep the process: what it reads is given back already.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
 }
 
 async fn run(cli: Cli) -> ExitCode {

@@ -23,7 +23,7 @@ pub struct DatabaseConfig {
     ///
     /// sslmode is disable (the default), require or verify-full; the last two verify the certificate and the
     /// host name, against the machine's certificates or the PEM file given as sslrootcert.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, verbatim_doc_comment)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, value_name = "URL", help_heading = "Servers")]
     pub database_url: SecretString,
 }
 

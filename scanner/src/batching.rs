@@ -114,6 +114,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn groups_keep_the_order_and_stay_within_the_limits() {
         let limits = Batch { max_bytes: ByteSize(10), max_files: 3, ..Batch::default() };
         let cases: [(&[u64], &[&[u64]], &[u64]); 8] = [

@@ -21,11 +21,11 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 pub struct ScannerConfig {
     /// How often to relay, rescue and send partial batches, such as 1s
-    #[arg(long, env = "LONGSHORE_TICK", default_value = "1s", value_parser = tick)]
+    #[arg(long, env = "LONGSHORE_TICK", default_value = "1s", value_parser = tick, value_name = "DURATION")]
     pub tick: Duration,
 
     /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
     pub max_deaths: i32,
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 pub struct WorkerConfig {
     /// Tasks that are loaded at once: the prefetch and the number of load connections
-    #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "TASKS")]
     pub concurrency: u16,
 
     /// Exit when no task is left, for a cron
@@ -16,19 +16,19 @@ pub struct WorkerConfig {
     pub drain: bool,
 
     /// How long a stop lets running loads finish before they are given back
-    #[arg(long, env = "LONGSHORE_GRACE", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "LONGSHORE_GRACE", default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub grace: Duration,
 
     /// A load without progress for this long is given up and tried again
-    #[arg(long, env = "LONGSHORE_STALL_LIMIT", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "LONGSHORE_STALL_LIMIT", default_value = "60s", value_parser = stall_limit, value_name = "DURATION")]
     pub stall_limit: Duration,
 
     /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
     pub max_deaths: i32,
 
     /// For how long after its first failure a task is tried again before it is FAILED
-    #[arg(long, env = "LONGSHORE_RETRY_FOR", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "LONGSHORE_RETRY_FOR", default_value = "24h", value_parser = duration, value_name = "DURATION")]
     pub retry_for: Duration,
 }
 
@@ -36,4 +36,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     let allowed = "allowed is 0s to 30days, such as 30s or 24h";
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {allowed}"))?;
     if duration <= Duration::from_secs(30 * 24 * 3600) { Ok(duration) } else { Err(allowed.to_owned()) }
+}
+
+fn stall_limit(text: &str) -> Result<Duration, String> {
+    let limit = duration(text)?;
+    if limit >= Duration::from_secs(1) { Ok(limit) } else { Err("allowed is 1s or more".to_owned()) }
 }

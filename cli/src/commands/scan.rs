@@ -33,7 +33,7 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     json: bool,
     /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
     max_deaths: i32,
     #[command(flatten)]
     servers: ServerArgs,
@@ -80,9 +80,9 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     };
     let report = Report { scans, failed, rescued, published };
     if args.json {
-        output::print_json(&report)?
+        output::print_json(&report)?;
     } else {
-        print(&report)?
+        print(&report)?;
     }
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

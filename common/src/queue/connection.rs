@@ -24,11 +24,11 @@ pub struct QueueConfig {
     ///
     /// amqps:// verifies the certificate and the host name, against the machine's certificates and the PEM file
     /// given as cacertfile in the query.
-    #[arg(long, env = "AMQP_URL", hide_env_values = true, value_parser = secret, verbatim_doc_comment)]
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, value_parser = secret, value_name = "URL", help_heading = "Servers")]
     pub amqp_url: SecretString,
 
     /// Name of the exchange and first part of the queues' names; several installations can share a broker.
-    #[arg(long, env = "LONGSHORE_AMQP_PREFIX", default_value = "longshore", value_parser = prefix)]
+    #[arg(long, env = "LONGSHORE_AMQP_PREFIX", default_value = "longshore", value_parser = prefix, value_name = "PREFIX", help_heading = "Servers")]
     pub amqp_prefix: String,
 }
 

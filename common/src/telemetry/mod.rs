@@ -1,7 +1,7 @@
 //! Logs to stderr, and traces and metrics to an OpenTelemetry collector where one is configured.
 //!
 //! The binary calls [`start`] once and [`Telemetry::shutdown`] at its end. Everything else uses the
-//! macros of `tracing`, [`metrics`], and for a trace that goes on in another process
+//! macros of `tracing`, [`metrics()`], and for a trace that goes on in another process
 //! [`current_traceparent`] and [`set_parent`].
 
 mod collector;
@@ -39,7 +39,7 @@ pub struct TelemetryConfig {
     /// What to log: error, warn, info, debug, trace, or directives such as info,longshore_worker=debug
     ///
     /// Without it the services log info, and the other commands, which print their results, warn.
-    #[arg(long, env = "LONGSHORE_LOG", value_name = "DIRECTIVES", global = true)]
+    #[arg(long, env = "LONGSHORE_LOG", value_name = "DIRECTIVES", global = true, help_heading = "Logging")]
     pub log: Option<String>,
 }
 
