@@ -1,5 +1,5 @@
 //! What scanner and worker share. Each module is the only user of its outside: [`database`] of the connection pool,
-//! [`ledger`] of SQL on the system's own tables, [`queue`] of lapin, [`store`] of object_store, [`telemetry`] of
+//! [`ledger`] of SQL on the system's own tables, [`queue`] of lapin, [`store`] of a source's files, [`telemetry`] of
 //! opentelemetry. [`dataset`] is pure.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]

@@ -96,7 +96,7 @@ fn group(files: &[WaitingFile], limits: &Batch) -> Groups {
 
 #[cfg(test)]
 mod tests {
-    use bytesize::ByteSize;
+    use longshore_common::dataset::HumanBytes;
 
     use super::*;
 
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn groups_keep_the_order_and_stay_within_the_limits() {
-        let limits = Batch { max_bytes: ByteSize(10), max_files: 3, ..Batch::default() };
+        let limits = Batch { max_bytes: HumanBytes(10), max_files: 3, ..Batch::default() };
         let cases: [(&[u64], &[&[u64]], &[u64]); 8] = [
             (&[], &[], &[]),
             (&[4], &[], &[4]),

@@ -161,7 +161,6 @@ fn reason_name(reason: Skipped) -> &'static str {
         Skipped::PatternMismatch => "pattern_mismatch",
         Skipped::SymbolicLink => "symbolic_link",
         Skipped::NotRegular => "not_a_regular_file",
-        Skipped::UnreadableName => "unreadable_name",
         Skipped::Unreadable => "unreadable",
     }
 }

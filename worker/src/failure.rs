@@ -83,7 +83,8 @@ impl Failure {
             Self::Store(error) => match error {
                 StoreError::Gone
                 | StoreError::Changed { .. }
-                | StoreError::Unnameable
+                | StoreError::NotLocal
+                | StoreError::NotRegular
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },

@@ -30,7 +30,11 @@ pub(super) struct Loan {
 impl Loan {
     /// A plausible application; the same for the same state of `random`.
     pub(super) fn draw(application_id: u64, random: &mut StdRng) -> Self {
-        let is_late = random.random_ratio(67, 1000);
+        let utilization: u32 = random.random_range(0..1_200_000);
+        let times_90_days_late = late_count(random);
+        // As in life, who uses much of the credit line or was late before is late more often: from 15 to 205 in 1,000.
+        let was_late = times_90_days_late != "0";
+        let is_late = random.random_ratio(15 + utilization / 20_000 + if was_late { 130 } else { 0 }, 1000);
         let income = random.random_ratio(8, 10).then(|| {
             let dollars: u32 = random.random_range(800..15_000);
             let cents: u32 = if random.random_ratio(1, 10) { random.random_range(0..100) } else { 0 };
@@ -40,13 +44,13 @@ impl Loan {
         let fields = [
             Some(application_id.to_string()),
             Some(u8::from(is_late).to_string()),
-            Some(millionths(random.random_range(0..1_200_000))),
+            Some(millionths(utilization)),
             Some(random.random_range(21..96_u8).to_string()),
             Some(late_count(random)),
             Some(millionths(random.random_range(0..2_500_000))),
             income,
             Some(random.random_range(0..24_u8).to_string()),
-            Some(late_count(random)),
+            Some(times_90_days_late),
             Some(random.random_range(0..5_u8).to_string()),
             Some(late_count(random)),
             dependents,

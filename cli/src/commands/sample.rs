@@ -1,6 +1,6 @@
 use std::{
     fs::{self, File},
-    io::{BufWriter, IsTerminal, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<ExitCode> {
             args.broken, args.rows
         )));
     }
-    let is_quiet = args.json || !std::io::stderr().is_terminal();
-    let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(args.rows) };
+    // On stderr, and only if that is a terminal.
+    let bar = ProgressBar::new(args.rows);
     bar.set_style(ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows")?);
     let mut writer = Writer::new(args);
     for index in 0..args.files {

@@ -83,40 +83,62 @@ fn print(status: &Status) -> anyhow::Result<()> {
     output::print(&table.trim_fmt())
 }
 
-/// On a terminal one bar that moves; elsewhere a line whenever something has changed.
+/// On a terminal one line that moves; elsewhere a line whenever something has changed. Its last look follows the signal
+/// that ends it, so that what stays on the screen is how things stand.
 async fn watch(pool: &Pool) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
     let is_terminal = std::io::stderr().is_terminal();
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("{bar:30.cyan/blue} {msg}")?);
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // As wide as the terminal and no wider: a line that wraps cannot be drawn over.
+    line.set_style(ProgressStyle::with_template("{wide_msg}")?);
     let (mut rate, mut last) = (Rate::default(), String::new());
-    while !stop.is_cancelled() {
+    loop {
+        let is_last_look = stop.is_cancelled();
         let overview = ledger::overview(&*pool.get().await?).await?;
-        let Overview { files, tasks, rows, rows_in_progress } = &overview;
-        let ended = tasks.loaded + tasks.failed;
-        let all = ended + tasks.new + tasks.processing;
-        let per_second = rate.update(rows.read + rows_in_progress);
-        let counts = format!(
-            "{} files, tasks {ended}/{all} ({} failed), {} rows, {} rejected",
-            output::thousands(files.scanned + files.sent_for_etl),
-            tasks.failed,
-            output::thousands(rows.read + rows_in_progress),
-            output::thousands(rows.rejected),
-        );
-        bar.set_length(u64::try_from(all).unwrap_or(0));
-        bar.set_position(u64::try_from(ended).unwrap_or(0));
-        bar.set_message(format!("{counts}, {} rows/s", output::thousands(per_second)));
+        let counts = counts(&overview);
+        let per_second = rate.update(overview.rows.read + overview.rows_in_progress);
+        line.set_message(format!(
+            "{} {counts}, {} rows/s",
+            progress(&overview),
+            output::thousands(per_second)
+        ));
         if !is_terminal && counts != last {
             output::print(&counts)?;
             last = counts;
+        }
+        if is_last_look {
+            break;
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
             () = stop.cancelled() => {}
         }
     }
-    bar.abandon();
+    line.abandon();
     Ok(ExitCode::SUCCESS)
+}
+
+fn counts(overview: &Overview) -> String {
+    let Overview { files, tasks, rows, rows_in_progress } = overview;
+    let failed = if tasks.failed > 0 { format!(" ({} failed)", tasks.failed) } else { String::new() };
+    format!(
+        "{} files, {}/{} tasks{failed}, {} rows, {} rejected",
+        output::thousands(files.scanned + files.sent_for_etl),
+        output::thousands(tasks.loaded + tasks.failed),
+        output::thousands(tasks.new + tasks.processing + tasks.loaded + tasks.failed),
+        output::thousands(rows.read + rows_in_progress),
+        output::thousands(rows.rejected),
+    )
+}
+
+/// A bar of the tasks that have ended.
+fn progress(overview: &Overview) -> String {
+    const WIDTH: i64 = 20;
+    let tasks = &overview.tasks;
+    let ended = tasks.loaded + tasks.failed;
+    let all = ended + tasks.new + tasks.processing;
+    let filled = if all > 0 { ended * WIDTH / all } else { 0 };
+    (0..WIDTH).map(|cell| if cell < filled { '█' } else { '░' }).collect()
 }
 
 /// Rows per second over the last few looks.

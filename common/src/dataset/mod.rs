@@ -11,4 +11,4 @@ pub use column::{Column, ColumnType};
 pub use error::SpecError;
 pub use parse::{expand_variables, parse_spec};
 pub use spec::{Batch, Csv, Dataset, Discovery, ExtraColumns, FILE_ID_COLUMN, LINE_COLUMN, Rejects, Target};
-pub use units::{HumanDuration, Schedule};
+pub use units::{HumanBytes, HumanDuration, Schedule};

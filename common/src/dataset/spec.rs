@@ -2,12 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
     column::Column,
-    units::{HumanDuration, Schedule},
+    units::{HumanBytes, HumanDuration, Schedule},
 };
 
 /// Lineage column of every target table: `longshore.file.id`, a bigint.
@@ -55,7 +54,7 @@ pub struct Dataset {
 #[serde(deny_unknown_fields, default)]
 pub struct Batch {
     /// A task is closed before it would exceed this; a larger file is a task alone.
-    pub max_bytes: ByteSize,
+    pub max_bytes: HumanBytes,
     /// Files in a task at most.
     pub max_files: u32,
     /// A partial batch is sent once its oldest file was scanned this long ago.
@@ -83,7 +82,7 @@ pub struct Csv {
     /// Unquoted fields with one of these texts have no value.
     pub null: Vec<String>,
     /// A longer record is rejected.
-    pub max_record_bytes: ByteSize,
+    pub max_record_bytes: HumanBytes,
     /// What to do about columns of the file that the spec does not name.
     pub extra_columns: ExtraColumns,
 }
@@ -139,7 +138,7 @@ fn default_schedule() -> Schedule {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            max_bytes: ByteSize::mib(64),
+            max_bytes: HumanBytes(64 << 20),
             max_files: 1000,
             max_wait: HumanDuration(Duration::from_secs(5 * 60)),
         }
@@ -161,7 +160,7 @@ impl Default for Csv {
             delimiter: ',',
             quote: '"',
             null: vec![String::new(), "NA".to_owned()],
-            max_record_bytes: ByteSize::mib(1),
+            max_record_bytes: HumanBytes(1 << 20),
             extra_columns: ExtraColumns::Fail,
         }
     }

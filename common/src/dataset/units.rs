@@ -46,6 +46,35 @@ impl fmt::Display for HumanDuration {
     }
 }
 
+/// A number of bytes written for people: `64 MiB`, `500 kB`, `1024 B`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HumanBytes(pub u64);
+
+impl TryFrom<String> for HumanBytes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) => Ok(Self(size.0)),
+            Err(_) => Err(format!(
+                "`{text}` is not a size: write a number and a unit, such as `64 MiB` or `500 kB`"
+            )),
+        }
+    }
+}
+
+/// In the largest binary unit that divides the number: a rounded text would read back as another number.
+impl From<HumanBytes> for String {
+    fn from(HumanBytes(bytes): HumanBytes) -> Self {
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+            Some((name, unit)) => format!("{} {name}", bytes / unit),
+            None => format!("{bytes} B"),
+        }
+    }
+}
+
 /// A cron expression of five fields, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -103,6 +132,19 @@ mod tests {
             let message = Schedule::try_from(text.to_owned()).unwrap_err();
             assert!(message.contains("`0 * * * *`"), "{message}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_back_exactly_as_they_were_written() {
+        for (text, bytes, written) in
+            [("64 MiB", 64 << 20, "64 MiB"), ("8MiB", 8 << 20, "8 MiB"), ("500 kB", 500_000, "500000 B")]
+        {
+            let size = HumanBytes::try_from(text.to_owned()).unwrap();
+            assert_eq!(size.0, bytes);
+            assert_eq!(String::from(size), written);
+            assert_eq!(HumanBytes::try_from(written.to_owned()).unwrap(), size);
+        }
+        assert!(HumanBytes::try_from("lots".to_owned()).is_err());
     }
 
     #[test]

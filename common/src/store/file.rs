@@ -1,9 +1,13 @@
 //! One version of a file: its identity, opening it, and checking that it is still the same.
 
-use std::{fs::File, io, os::unix::fs::MetadataExt};
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::PathBuf,
+};
 
 use chrono::{DateTime, Utc};
-use object_store::{GetResultPayload, ObjectStoreExt, local::LocalFileSystem, path::Path};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use url::Url;
@@ -61,9 +65,12 @@ pub enum StoreError {
         /// Modified time now.
         found_time: DateTime<Utc>,
     },
-    /// The URI cannot name a file here.
-    #[error("the store cannot hold a file of this name")]
-    Unnameable,
+    /// The URI names no local file.
+    #[error("the URI names no local file")]
+    NotLocal,
+    /// Where the file was there is a link, a folder, a FIFO or a device now.
+    #[error("what has the file's name now is no regular file")]
+    NotRegular,
     /// Reading is not allowed; an operator must act.
     #[error("reading the file is not permitted")]
     NotPermitted(#[source] io::Error),
@@ -76,22 +83,24 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct OpenFile {
     file: File,
-    location: Path,
+    path: PathBuf,
     expected: StoredFile,
 }
 
 impl StoredFile {
     /// Opens this version; an error says how the store's version differs.
     pub async fn open(self) -> Result<OpenFile, StoreError> {
-        let url = Url::parse(&self.uri).map_err(|_| StoreError::Unnameable)?;
-        let location = object_path(&url)?;
-        let result = LocalFileSystem::new().get(&location).await.map_err(store_error)?;
-        let GetResultPayload::File(file, _) = result.payload else {
-            return Err(StoreError::Unavailable("a local store gave no local file".into()));
-        };
-        let open = OpenFile { file, location, expected: self };
-        open.compare_handle()?;
-        Ok(open)
+        let path =
+            Url::parse(&self.uri).ok().and_then(|url| url.to_file_path().ok()).ok_or(StoreError::NotLocal)?;
+        blocking(move || {
+            // A link or FIFO that took the file's place after the scan is not followed and does not hang.
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(io_error)?;
+            let open = OpenFile { file, path, expected: self };
+            open.compare(&open.file.metadata().map_err(io_error)?)?;
+            Ok(open)
+        })
+        .await
     }
 }
 
@@ -104,24 +113,21 @@ impl OpenFile {
     /// After the last byte: the handle's file and the name's file are both still the version that was scanned.
     ///
     /// An overwrite in mid-read gives mixed content, a truncation a short file; both show here, before COMMIT.
-    pub async fn verify_unchanged(&self) -> Result<(), StoreError> {
-        self.compare_handle()?;
-        let meta = LocalFileSystem::new().head(&self.location).await.map_err(store_error)?;
-        let time = microseconds(
-            meta.last_modified.timestamp(),
-            i64::from(meta.last_modified.timestamp_subsec_nanos()),
-        );
-        self.compare(time, i64::try_from(meta.size).unwrap_or(i64::MAX))
+    pub async fn verify_unchanged(self) -> Result<(), StoreError> {
+        blocking(move || {
+            self.compare(&self.file.metadata().map_err(io_error)?)?;
+            self.compare(&std::fs::symlink_metadata(&self.path).map_err(io_error)?)
+        })
+        .await
     }
 
-    fn compare_handle(&self) -> Result<(), StoreError> {
-        let metadata = self.file.metadata().map_err(io_error)?;
-        let time = microseconds(metadata.mtime(), metadata.mtime_nsec());
-        self.compare(time, i64::try_from(metadata.len()).unwrap_or(i64::MAX))
-    }
-
-    fn compare(&self, found_time: DateTime<Utc>, found_bytes: i64) -> Result<(), StoreError> {
+    fn compare(&self, found: &Metadata) -> Result<(), StoreError> {
+        if !found.is_file() {
+            return Err(StoreError::NotRegular);
+        }
         let expected = &self.expected;
+        let found_time = microseconds(found.mtime(), found.mtime_nsec());
+        let found_bytes = i64::try_from(found.len()).unwrap_or(i64::MAX);
         if found_time == expected.modified_time && found_bytes == expected.size_in_bytes {
             return Ok(());
         }
@@ -134,27 +140,22 @@ impl OpenFile {
     }
 }
 
-/// The path under which object_store knows a file, if it leads back to the same file.
-pub(super) fn object_path(url: &Url) -> Result<Path, StoreError> {
-    let file_path = url.to_file_path().map_err(|()| StoreError::Unnameable)?;
-    let location = Path::from_absolute_path(&file_path).map_err(|_| StoreError::Unnameable)?;
-    let back = LocalFileSystem::new().path_to_filesystem(&location).map_err(|_| StoreError::Unnameable)?;
-    if back == file_path { Ok(location) } else { Err(StoreError::Unnameable) }
-}
-
-fn store_error(error: object_store::Error) -> StoreError {
-    match error {
-        object_store::Error::NotFound { .. } => StoreError::Gone,
-        object_store::Error::PermissionDenied { .. } => {
-            StoreError::NotPermitted(io::Error::from(io::ErrorKind::PermissionDenied))
-        }
-        other => StoreError::Unavailable(Box::new(other)),
-    }
+/// Runs file operations, which may hang on a mount, off the threads that serve connections.
+async fn blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(operation)
+        .await
+        .unwrap_or_else(|error| Err(StoreError::Unavailable(Box::new(error))))
 }
 
 fn io_error(error: io::Error) -> StoreError {
+    // What O_NOFOLLOW answers to a link.
+    if error.raw_os_error() == Some(libc::ELOOP) {
+        return StoreError::NotRegular;
+    }
     match error.kind() {
-        io::ErrorKind::NotFound => StoreError::Gone,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::Gone,
         io::ErrorKind::PermissionDenied => StoreError::NotPermitted(error),
         _ => StoreError::Unavailable(Box::new(error)),
     }
@@ -203,6 +204,20 @@ mod tests {
         let open = stored(&path).open().await.unwrap();
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(open.verify_unchanged().await, Err(StoreError::Gone)));
+    }
+
+    #[tokio::test]
+    async fn a_link_or_a_fifo_in_the_files_place_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "content").unwrap();
+        let scanned = stored(&path);
+        std::fs::rename(&path, folder.path().join("b.csv")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("b.csv"), &path).unwrap();
+        assert!(matches!(scanned.clone().open().await, Err(StoreError::NotRegular)));
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(matches!(scanned.open().await, Err(StoreError::NotRegular)));
     }
 
     #[test]

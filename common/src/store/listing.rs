@@ -1,4 +1,4 @@
-//! Listing a local folder. Our own walk, because object_store follows links and hides names that it cannot hold.
+//! Listing a local folder. Links are not followed, and every name that a file can have is listed.
 
 use std::{os::unix::fs::MetadataExt, path::Path};
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use url::Url;
 use walkdir::WalkDir;
 
-use super::file::{StoredFile, object_path};
+use super::file::StoredFile;
 
 /// One entry of a listing.
 #[derive(Debug, Clone)]
@@ -34,8 +34,6 @@ pub enum Skipped {
     SymbolicLink,
     /// A FIFO, socket or device.
     NotRegular,
-    /// A name that is not UTF-8 or that the store's library cannot hold.
-    UnreadableName,
     /// A file or folder that could not be looked at; the log says which.
     Unreadable,
 }
@@ -105,11 +103,10 @@ fn look_at(
         Ok(metadata) => metadata,
         Err(error) => return gone_or_unreadable(&error),
     };
-    let Some(uri) = uri(entry.path()) else {
-        return Some(Listed::Skipped(Skipped::UnreadableName));
-    };
+    // Fails for relative paths only, and the root is absolute.
+    let uri = Url::from_file_path(entry.path()).ok()?;
     let file = StoredFile {
-        uri,
+        uri: uri.into(),
         modified_time: microseconds(metadata.mtime(), metadata.mtime_nsec()),
         size_in_bytes: i64::try_from(metadata.len()).unwrap_or(i64::MAX),
         etag: String::new(),
@@ -126,14 +123,6 @@ fn gone_or_unreadable(error: &walkdir::Error) -> Option<Listed> {
     }
     tracing::warn!(path = ?error.path(), cause = ?error.io_error().map(std::io::Error::kind), "cannot look at a path");
     Some(Listed::Skipped(Skipped::Unreadable))
-}
-
-/// The file's URI, if the store can open it again under that name.
-fn uri(path: &Path) -> Option<String> {
-    path.to_str()?;
-    let uri = Url::from_file_path(path).ok()?;
-    object_path(&uri).ok()?;
-    Some(uri.into())
 }
 
 /// Postgres keeps microseconds: a time is cut to them here, once, so that it compares equal for ever after.
@@ -187,9 +176,8 @@ mod tests {
         let fifo = std::process::Command::new("mkfifo").arg(root.path().join("pipe.csv")).status().unwrap();
         assert!(fifo.success());
         let (files, skipped) = names(root.path()).await;
-        assert_eq!(files, ["%C3%BC%0A.csv", "a.csv", "b,%20c%231%20%2520.csv"]);
-        let reasons =
-            [Skipped::PatternMismatch, Skipped::SymbolicLink, Skipped::NotRegular, Skipped::UnreadableName];
+        assert_eq!(files, ["%C3%BC%0A.csv", "%FF.csv", "a.csv", "b,%20c%231%20%2520.csv"]);
+        let reasons = [Skipped::PatternMismatch, Skipped::SymbolicLink, Skipped::NotRegular];
         assert_eq!(skipped, reasons);
     }
 

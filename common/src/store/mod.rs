@@ -1,4 +1,4 @@
-//! The file store: what lies in a source, and the bytes of one file. The only user of object_store.
+//! The file store: what lies in a source, and the bytes of one file. Nothing else touches a source's files.
 
 mod file;
 mod listing;

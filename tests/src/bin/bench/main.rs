@@ -1,0 +1,143 @@
+//! `bench`: Longshore and its peers at the same work, on the same servers, in turns.
+//!
+//! Prints the conditions, then a table, and appends one JSON line a figure to `target/bench.jsonl`. Whatever it needs it
+//! makes for itself and removes again: a database, queues, a folder for the files. A figure is one module in `figures`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
+
+mod child;
+mod figures;
+mod loans;
+mod longshore;
+mod machine;
+mod pairs;
+mod progress;
+mod psql;
+mod queue;
+mod report;
+mod server;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, builder::PossibleValuesParser};
+use longshore_common::shutdown;
+
+use crate::{
+    figures::Figure,
+    longshore::Longshore,
+    psql::Psql,
+    server::{ScratchDatabase, Server},
+};
+
+/// Measures Longshore beside its peers, and holds the figures against their goals.
+///
+/// Exit codes: 0 measured, whether the goals are met or not; 1 something failed or rows were missing; 2 a wrong call.
+#[derive(Parser)]
+#[command(name = "bench", max_term_width = 110)]
+struct Args {
+    /// Measure only this figure; can be given more than once
+    #[arg(long, value_name = "FIGURE", value_parser = PossibleValuesParser::new(figures::ALL.map(|figure| figure.name)))]
+    only: Vec<String>,
+    /// Timed runs of each side of a figure, after one of each to warm up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Rows of a run
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    rows: u64,
+    /// Postgres, without TLS; the user must be allowed to create databases and to run CHECKPOINT
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+    /// RabbitMQ
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    amqp_url: String,
+    /// The longshore to measure [default: the one beside this executable]
+    #[arg(long, env = "LONGSHORE_BIN", value_name = "FILE")]
+    longshore_bin: Option<PathBuf>,
+}
+
+/// What the figures share.
+pub(crate) struct Bench {
+    runs: u32,
+    rows: u64,
+    server: Server,
+    longshore: Longshore,
+    psql: Psql,
+    /// For files; removed in the end.
+    folder: PathBuf,
+}
+
+// One thread: the bench waits while others work, and should take nothing from them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures, and cleans up however that ends.
+async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let stop = shutdown::on_signal()?;
+    let scratch = ScratchDatabase::create(&args.database_url).await?;
+    let measured = tokio::select! {
+        measured = measure(args, &scratch) => measured.map(|()| ExitCode::SUCCESS),
+        // Dropping the measurement kills its processes and removes its files. 130: ended by Ctrl-C.
+        () = stop.cancelled() => Ok(ExitCode::from(130)),
+    };
+    if let Err(error) = queue::delete(&args.amqp_url, scratch.name()).await {
+        eprintln!("bench: the queues {}.* stay: {error:#}", scratch.name());
+    }
+    let dropped = scratch.drop_database().await;
+    let code = measured?;
+    dropped.map(|()| code)
+}
+
+async fn measure(args: &Args, scratch: &ScratchDatabase) -> anyhow::Result<()> {
+    let server = Server::connect(scratch.url()).await?;
+    server.refuse_unsafe_settings()?;
+    let target = workspace().join("target");
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&target);
+    let folder = folder.with_context(|| format!("cannot make a folder in {}", target.display()))?;
+    let bench = Bench {
+        runs: args.runs,
+        rows: args.rows,
+        server,
+        longshore: Longshore::new(longshore_bin(args)?, scratch, &args.amqp_url),
+        psql: Psql::new(scratch.url())?,
+        folder: folder.path().to_owned(),
+    };
+    println!("{}\n", machine::conditions(&bench).await?);
+    let is_chosen =
+        |figure: &&Figure| args.only.is_empty() || args.only.iter().any(|name| name == figure.name);
+    let mut results = Vec::new();
+    for figure in figures::ALL.iter().filter(is_chosen) {
+        let measured = (figure.measure)(&bench, figure).await.with_context(|| figure.name.to_owned())?;
+        report::append(&target.join("bench.jsonl"), figure, &measured)?;
+        results.push((figure, measured));
+    }
+    println!("{}", report::table(&results));
+    Ok(())
+}
+
+fn longshore_bin(args: &Args) -> anyhow::Result<PathBuf> {
+    let path = match &args.longshore_bin {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("longshore"),
+    };
+    path.canonicalize()
+        .with_context(|| format!("no {}; build it: cargo build --release -p longshore", path.display()))
+}
+
+/// The folder that holds all crates.
+pub(crate) fn workspace() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}

@@ -1,0 +1,103 @@
+//! What comes out: a table for people, a JSON line a figure for programs.
+
+use std::{fs::OpenOptions, io::Write, path::Path};
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::{
+    figures::Figure,
+    pairs::{Measured, median},
+};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    figure: &'a str,
+    value: f64,
+    unit: &'a str,
+    goal: f64,
+    runs: usize,
+    ours: u64,
+    peer: u64,
+}
+
+/// Appends the figure's line to the file.
+pub(crate) fn append(path: &Path, figure: &Figure, measured: &Measured) -> anyhow::Result<()> {
+    let line = Line {
+        figure: figure.name,
+        value: (median(&measured.values) * 1000.0).round() / 1000.0,
+        unit: figure.unit,
+        goal: figure.goal,
+        runs: measured.values.len(),
+        ours: median(&measured.ours) as u64,
+        peer: median(&measured.peer) as u64,
+    };
+    let mut text = serde_json::to_string(&line)?;
+    text.push('\n');
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// All figures with their goals.
+pub(crate) fn table(results: &[(&Figure, Measured)]) -> String {
+    let mut table = Table::new();
+    let header = ["figure", "goal", "ours rows/s", "peer rows/s", "median", "min–max", "runs", "goal met"];
+    table.load_style(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for (figure, measured) in results {
+        let value = median(&measured.values);
+        let min = measured.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = measured.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        table.add_row([
+            figure.name.to_owned(),
+            format!("≥ {}", figure.goal),
+            thousands(median(&measured.ours) as u64),
+            thousands(median(&measured.peer) as u64),
+            format!("{value:.2}"),
+            format!("{min:.2}–{max:.2}"),
+            measured.values.len().to_string(),
+            if value >= figure.goal { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// 1234567 as 1,234,567.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn a_figure_is_one_line_of_its_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bench.jsonl");
+        let measured = Measured { values: vec![1.3, 1.3125, 1.4], ours: vec![131.4], peer: vec![100.0] };
+        append(&path, &crate::figures::ALL[0], &measured).unwrap();
+        let expected = "{\"figure\":\"bulk_1_vs_psql\",\"value\":1.313,\"unit\":\"ratio\",\"goal\":1.4,\"runs\":3,\
+                        \"ours\":131,\"peer\":100}\n";
+        assert_eq!(std::fs::read_to_string(path).unwrap(), expected);
+    }
+}
