@@ -1,7 +1,9 @@
 //! Never a file missed, never one twice.
 
 use std::{
+    ffi::OsStr,
     fs::{File, FileTimes},
+    os::unix::ffi::OsStrExt,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -131,4 +133,46 @@ async fn a_missing_folder_fails_its_scan_and_the_next_one_tries_again() {
     assert!(recorded[0].contains("cannot list"), "{recorded:?}");
     stage.put("a.csv", loan_file(1..=2));
     assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+}
+
+#[tokio::test]
+async fn every_name_that_a_file_can_have_is_loaded() {
+    let stage = Stage::with_loans().await;
+    let names: [&[u8]; 8] = [
+        b"plain.csv",
+        b"a, b;c.csv",
+        b"quote\"'`$(x).csv",
+        b"line\nbreak\tINFO forged.csv",
+        b"percent%20%2F#fragment?query.csv",
+        "\u{fc}n\u{ef}c\u{f6}de \u{1f600}.csv".as_bytes(),
+        b"not utf-8 \xff\xfe.csv",
+        b" leading space .csv",
+    ];
+    for (index, name) in names.iter().enumerate() {
+        let id = index as u64 + 1;
+        std::fs::write(stage.inbox.join(OsStr::from_bytes(name)), loan_file(id..=id)).unwrap();
+    }
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 8);
+    stage.drain().await;
+    stage.assert_each_loan_once(8).await;
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["known"], 8);
+    let files = stage.ok(&["files"]).await.stdout;
+    assert_eq!(files.lines().count(), 9, "{files}");
+}
+
+#[tokio::test]
+async fn scans_at_the_same_time_record_each_file_once() {
+    let stage = Stage::with_loans().await;
+    for id in 1..=20 {
+        stage.put(&format!("{id}.csv"), loan_file(id..=id));
+    }
+    let mut scans: Vec<_> = (0..4).map(|_| stage.spawn(&["scan", "--flush"])).collect();
+    for scan in &mut scans {
+        assert!(scan.ended().await.success(), "{}", scan.log());
+    }
+    // Whoever came too late left the work to the one that had the lock.
+    stage.scan().await;
+    stage.drain().await;
+    stage.assert_each_loan_once(20).await;
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.file").await, 20);
 }
