@@ -1,9 +1,8 @@
 //! Storing a spec as a new version, together with its target table.
 
-use thiserror::Error;
 use tokio_postgres::{Client, Transaction, types::Json};
 
-use super::target::{self, TableChange};
+use super::target::{self, ApplyError, TableChange};
 use crate::dataset::Dataset;
 
 /// What applying a spec did.
@@ -15,17 +14,6 @@ pub struct Applied {
     pub is_new_version: bool,
     /// What became of the target table.
     pub table: TableChange,
-}
-
-/// Why a spec was not applied; nothing has changed.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The spec and what is in the database do not go together.
-    #[error("{0}")]
-    Refused(String),
-    /// The database failed.
-    #[error("the database failed while the spec was applied")]
-    Database(#[from] tokio_postgres::Error),
 }
 
 /// Stores `spec` as the current version of its dataset, in one transaction with creating or widening its table.

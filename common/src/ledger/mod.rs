@@ -18,7 +18,7 @@ mod settlement;
 mod target;
 mod tasks;
 
-pub use apply::{Applied, ApplyError, apply};
+pub use apply::{Applied, apply};
 pub use claims::{Claim, ClaimOutcome, TaskFile, claim, heartbeat};
 pub use datasets::{DatasetSummary, StoredDataset, current_dataset, dataset_summaries, datasets};
 pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, waiting_files};
@@ -32,5 +32,5 @@ pub use rescue::{Processing, Rescue, processing_tasks, rescue};
 pub use retry::{Retried, retry};
 pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_scan_started};
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
-pub use target::{TableChange, quoted_table, relation_blocks};
+pub use target::{ApplyError, TableChange, quoted_table, relation_blocks};
 pub use tasks::{NewTask, create_tasks};

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
+use thiserror::Error;
 use tokio_postgres::Transaction;
 
-use super::apply::ApplyError;
 use crate::dataset::{Column, ColumnType, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
 /// What became of the target table.
@@ -17,6 +17,17 @@ pub enum TableChange {
     Widened(Vec<String>),
     /// It was right already.
     Unchanged,
+}
+
+/// Why a spec was not applied; nothing has changed.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The spec and what is in the database do not go together.
+    #[error("{0}")]
+    Refused(String),
+    /// The database failed.
+    #[error("the database failed while the spec was applied")]
+    Database(#[from] tokio_postgres::Error),
 }
 
 struct ExistingColumn {

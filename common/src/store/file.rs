@@ -13,7 +13,7 @@ use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
 
-use super::listing::microseconds;
+use super::time::microseconds;
 
 /// What identifies one version of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

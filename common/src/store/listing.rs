@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use url::Url;
 use walkdir::WalkDir;
 
-use super::file::StoredFile;
+use super::{file::StoredFile, time::microseconds};
 
 /// One entry of a listing.
 #[derive(Debug, Clone)]
@@ -124,17 +124,6 @@ fn gone_or_unreadable(error: &walkdir::Error) -> Option<Listed> {
     tracing::warn!(path = ?error.path(), cause = ?error.io_error().map(std::io::Error::kind), "cannot look at a path");
     Some(Listed::Skipped(Skipped::Unreadable))
 }
-
-/// Postgres keeps microseconds: a time is cut to them here, once, so that it compares equal for ever after.
-pub(super) fn microseconds(seconds: i64, nanoseconds: i64) -> DateTime<Utc> {
-    let microseconds = seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1_000);
-    let inside = microseconds.clamp(DAY_ONE_US, DAY_LAST_US);
-    DateTime::from_timestamp_micros(inside).unwrap_or_default()
-}
-
-/// 0001-01-01 and 9999-12-31 in microseconds since 1970: what every client can show.
-const DAY_ONE_US: i64 = -62_135_596_800_000_000;
-const DAY_LAST_US: i64 = 253_402_300_799_000_000;
 
 #[cfg(test)]
 mod tests {

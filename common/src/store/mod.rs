@@ -2,6 +2,7 @@
 
 mod file;
 mod listing;
+mod time;
 
 pub use file::{OpenFile, StoreError, StoredFile};
 pub use listing::{Listed, Skipped, list};
