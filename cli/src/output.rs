@@ -74,6 +74,11 @@ pub(crate) fn thousands(number: impl Into<i128>) -> String {
     if number < 0 { format!("-{grouped}") } else { grouped }
 }
 
+/// "1 task", "1,234 tasks".
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// The first `max_chars` characters, with an ellipsis where more follow.
 pub(crate) fn shortened(text: &str, max_chars: usize) -> String {
     let text = one_line(text);

@@ -143,8 +143,14 @@ impl RunningScans {
         self.ids.insert(dataset.id);
         self.tasks.spawn(async move {
             let id = dataset.id;
-            if let Err(error) = scan_on(&pool, &dataset, &stop).await {
-                error!(dataset = %dataset.spec.name, "the scan failed, the next one tries again: {error:#}");
+            match scan_on(&pool, &dataset, &stop).await {
+                Ok(()) => {}
+                Err(_) if stop.is_cancelled() => {
+                    info!(dataset = %dataset.spec.name, "the scan is left to the next start");
+                }
+                Err(error) => {
+                    error!(dataset = %dataset.spec.name, "the scan failed, the next one tries again: {error:#}");
+                }
             }
             id
         });

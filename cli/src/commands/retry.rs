@@ -30,7 +30,7 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::print_json(&result)?;
     } else {
-        output::print(&format!("{} tasks are NEW again", result.retried.len()))?;
+        output::print(&format!("NEW again: {}", output::counted(result.retried.len() as u64, "task")))?;
         for task in &result.superseded {
             output::print(&format!("{task}: left FAILED, a newer version of its file has taken its place"))?;
         }

@@ -164,21 +164,20 @@ fn print(report: &Report) -> anyhow::Result<()> {
             output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
         }
         let batches = &scan.batches;
+        let (tasks, files) = (batches.tasks as u64, batches.files as u64);
         output::print(&format!(
-            "  made {} tasks of {} files",
-            batches.tasks,
-            output::thousands(batches.files as u64)
+            "  made {} of {}",
+            output::counted(tasks, "task"),
+            output::counted(files, "file")
         ))?;
         if let Some(held) = &batches.held_back {
-            let until = output::time(held.until);
-            output::print(&format!(
-                "  holds back {} files until {until}; --flush sends them now",
-                output::thousands(held.files as u64)
-            ))?;
+            let (files, until) = (output::counted(held.files as u64, "file"), output::time(held.until));
+            output::print(&format!("  holds back {files} until {until}; --flush sends them now"))?;
         }
     }
     for failed in &report.failed {
         output::print(&format!("{}: failed: {}", failed.dataset, output::one_line(&failed.error)))?;
     }
-    output::print(&format!("published {} tasks, rescued {}", report.published, report.rescued))
+    let published = output::counted(report.published, "task");
+    output::print(&format!("published {published}, rescued {}", report.rescued))
 }

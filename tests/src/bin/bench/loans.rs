@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -71,8 +70,9 @@ impl<'a> Loans<'a> {
         self.bench.longshore.scan(self.files.len()).await?;
         self.start_even().await?;
         let (elapsed, messages) = self.bench.longshore.timed_worker(concurrency).await?;
-        let verified = self.verify(OUR_TABLE).await;
-        verified.with_context(|| format!("the worker's last messages:\n{}", child::last_lines(&messages)))?;
+        if let Err(error) = self.verify(OUR_TABLE).await {
+            anyhow::bail!("{error:#}; the worker's last messages:\n{}", child::last_lines(&messages));
+        }
         fs::remove_dir_all(run_folder)?;
         Ok(elapsed)
     }
