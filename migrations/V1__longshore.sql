@@ -41,7 +41,8 @@ CREATE INDEX scan_by_dataset ON longshore.scan (dataset_id, started_time DESC);
 CREATE TABLE longshore.task (
     id                 uuid        PRIMARY KEY,
     -- The advisory lock that a worker holds for as long as it works on this task.
-    lease_key          bigint      GENERATED ALWAYS AS IDENTITY UNIQUE,
+    -- The keys begin high, away from the small numbers that other programs of the same database may lock.
+    lease_key          bigint      GENERATED ALWAYS AS IDENTITY (START WITH 7162300000000001) UNIQUE,
     dataset_id         integer     NOT NULL REFERENCES longshore.dataset,
     status             text        NOT NULL DEFAULT 'NEW' CHECK (status IN ('NEW', 'PROCESSING', 'LOADED', 'FAILED')),
     -- Only grows; the fence of every later statement about this task.
@@ -97,6 +98,7 @@ CREATE TABLE longshore.attempt (
     error           text,
     PRIMARY KEY (task_id, attempt)
 );
+CREATE INDEX attempt_running ON longshore.attempt (task_id) WHERE finished_time IS NULL;
 
 -- One row a loaded file, written in the transaction that loads its rows.
 CREATE TABLE longshore.file_load (

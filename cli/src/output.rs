@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
+pub(crate) use longshore_common::telemetry::one_line;
 use longshore_common::{database::SettingError, dataset::SpecError};
 use serde::Serialize;
 use thiserror::Error;
@@ -22,11 +23,6 @@ impl WrongCall {
 pub(crate) fn is_wrong_call(error: &anyhow::Error) -> bool {
     error.is::<WrongCall>()
         || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
-}
-
-/// Text that cannot break out of its line: control characters are escaped.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// Prints one JSON value and a line break.

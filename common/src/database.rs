@@ -1,6 +1,10 @@
 //! Connections to Postgres: settings, TLS, pools, migrations.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -8,9 +12,13 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
 
-use crate::{backoff, tls};
+use crate::{
+    backoff,
+    ledger::{MIGRATION_KEY, SINGLE_CLASS},
+    tls,
+};
 
 mod migrations {
     refinery::embed_migrations!("../migrations");
@@ -79,8 +87,8 @@ impl Database {
 
     /// A pool of at most `size` connections, each made when it is first needed.
     pub fn pool(&self, size: usize) -> anyhow::Result<Pool> {
-        // Fast checks only whether the connection is closed. It need not do more: a connection on which anything
-        // failed is taken out of the pool and dropped, because no recycling method rolls a transaction back.
+        // Fast checks only whether the connection is closed. It need not do more, though no recycling method rolls a
+        // transaction back: a `Session` on which anything failed does not come back to the pool.
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
             Some(tls) => {
@@ -131,18 +139,20 @@ impl Database {
 
 /// Takes what tokio-postgres does not know out of the URL: how TLS is verified.
 fn take_tls(url: &mut url::Url) -> anyhow::Result<Option<rustls::ClientConfig>> {
-    let (mut mode, mut root_certificate_file, mut rest) = ("disable".to_owned(), None, Vec::new());
+    let (mut mode, mut root_certificate_file) = ("disable".to_owned(), None);
     for (key, value) in url.query_pairs().into_owned() {
         match key.as_str() {
             "sslmode" => mode = value,
             "sslrootcert" => root_certificate_file = Some(value),
-            _ => rest.push((key, value)),
+            _ => {}
         }
     }
-    url.set_query(None);
-    if !rest.is_empty() {
-        url.query_pairs_mut().extend_pairs(rest);
-    }
+    // The rest stays as it was written: encoded anew, a space would become a `+`, which Postgres takes for one.
+    let is_ours =
+        |pair: &&str| !["sslmode", "sslrootcert"].contains(&pair.split('=').next().unwrap_or_default());
+    let rest: Vec<&str> = url.query().unwrap_or_default().split('&').filter(is_ours).collect();
+    let rest = rest.join("&");
+    url.set_query((!rest.is_empty()).then_some(rest.as_str()));
     match mode.as_str() {
         "disable" => Ok(None),
         "require" | "verify-full" => Ok(Some(tls::verifying_client(root_certificate_file.as_deref())?)),
@@ -179,7 +189,7 @@ pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
     let mut connection = Object::take(pool.get().await?);
     let client: &mut tokio_postgres::Client = &mut connection;
     client
-        .batch_execute("SELECT pg_advisory_lock(71623, 0)")
+        .execute("SELECT pg_advisory_lock($1, $2)", &[&SINGLE_CLASS, &MIGRATION_KEY])
         .await
         .context("waiting for the migration lock")?;
     // The history lives with what it describes; the schema is made first, so that the table can be in it.
@@ -192,15 +202,48 @@ pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
     Ok(Migrated { applied: report.applied_migrations().iter().map(ToString::to_string).collect() })
 }
 
-/// Takes a connection on which something failed out of its pool and closes it.
-pub fn discard(connection: Object) {
-    drop(Object::take(connection));
+/// A pooled connection that is closed when it is dropped, unless it is given back.
+///
+/// Whatever ends early (an error, a cancelled future, a panic) leaves a session in an unknown state: inside a
+/// transaction, or with an advisory lock that only the end of the session frees.
+pub struct Session(Option<Object>);
+
+/// Takes a connection out of the pool.
+pub async fn session(pool: &Pool) -> Result<Session, PoolError> {
+    Ok(Session(Some(pool.get().await?)))
 }
 
-/// The SQLSTATE of a pool's error, if the server sent one.
-pub fn sql_state(error: &PoolError) -> Option<&SqlState> {
-    match error {
-        PoolError::Backend(error) => error.code(),
-        _ => None,
+impl Session {
+    /// Gives the connection back to its pool: it is outside any transaction and holds no lock.
+    pub fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        match &self.0 {
+            Some(connection) => connection,
+            None => unreachable!("only give_back and drop take it, and both end the session"),
+        }
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Client {
+        match &mut self.0 {
+            Some(connection) => connection,
+            None => unreachable!("only give_back and drop take it, and both end the session"),
+        }
     }
 }

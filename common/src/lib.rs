@@ -1,4 +1,4 @@
-//! What scanner and worker share. Each module is the only user of its outside: [`database`] of the connection pool,
+//! What scanner and worker share. Each module is the only user of its outside: [`database`] of TLS and pools,
 //! [`ledger`] of SQL on the system's own tables, [`queue`] of lapin, [`store`] of a source's files, [`telemetry`] of
 //! opentelemetry. [`dataset`] is pure.
 

@@ -1,5 +1,7 @@
 //! One pass over a source: everything that it lists is new, known or skipped for a reason.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use longshore_common::{
     ledger::{self, Comparison, ScanCounts, StoredDataset},
@@ -11,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;
+
+/// A store that lists nothing for this long has hung.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Lists the source, records what is new, and moves the watermark.
 ///
@@ -30,23 +35,26 @@ pub(crate) async fn discover(
     let outcome = loop {
         tokio::select! {
             () = stop.cancelled() => break Err(anyhow::anyhow!("stopped before the end of the listing")),
-            page = pages.recv() => match page {
-                Some(page) => {
+            page = tokio::time::timeout(STALL_LIMIT, pages.recv()) => match page {
+                Ok(Some(page)) => {
                     if let Err(error) = pass.take(client, page).await {
                         break Err(error.into());
                     }
                     on_page(&pass.counts);
                 }
-                None => break Ok(()),
+                // The walk has ended, well or with an error.
+                Ok(None) => break listing.await?,
+                Err(_) => break Err(anyhow::anyhow!("{} gave no entry for {STALL_LIMIT:?}", dataset.spec.source)),
             },
         }
     };
-    drop(pages); // Ends the walk, if it still runs.
-    let listed = listing.await?;
-    match outcome.and(listed) {
+    // In the other cases the walk ends by itself once nobody takes its pages. It is not waited for: it may hang in a
+    // dead mount.
+    drop(pages);
+    match outcome {
         Ok(()) => {
             let counts = pass.finish();
-            ledger::finish_scan(client, scan_id, &counts).await?;
+            ledger::finish_scan(client, scan_id, dataset.version, &counts).await?;
             Ok(counts)
         }
         Err(error) => {

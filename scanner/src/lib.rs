@@ -9,9 +9,11 @@ mod batching;
 mod discovery;
 mod relay;
 mod rescue;
+mod running;
 mod scan;
 mod schedule;
 mod service;
+mod trouble;
 
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;

@@ -8,7 +8,8 @@ use longshore_common::{
     telemetry,
 };
 use tokio_postgres::Client;
-use tracing::{Span, debug, info_span};
+use tokio_util::sync::CancellationToken;
+use tracing::{Span, info_span};
 use uuid::Uuid;
 
 /// Tasks whose confirms are awaited together.
@@ -26,26 +27,24 @@ impl Relay {
         Self { queue, publisher: None }
     }
 
-    /// Publishes until nothing is due; gives the number of tasks. If another relay is at it, nothing is left to do here.
+    /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
+    /// nothing is left to do here.
     ///
     /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
-    /// connection to the broker.
-    pub async fn publish_due(&mut self, client: &Client) -> anyhow::Result<u64> {
-        let mut tasks = ledger::unpublished(client, WINDOW).await?;
-        if tasks.is_empty() || !ledger::try_lock(client, Lock::Relay).await? {
+    /// connection to the broker where the old one is of no more use.
+    pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
+        let seen = ledger::unpublished(client, WINDOW).await?;
+        if seen.is_empty() || !ledger::try_lock(client, Lock::Relay).await? {
             return Ok(0);
         }
         let mut published = 0;
-        // Read again under the lock: another relay may have published these in between.
-        loop {
-            tasks = ledger::unpublished(client, WINDOW).await?;
-            if tasks.is_empty() {
-                break;
-            }
-            let marked = self.publish_window(client, &tasks).await?;
-            published += marked;
-            if marked < tasks.len() as u64 {
-                // Some were returned, refused or claimed meanwhile; the next tick sees what is left.
+        while !stop.is_cancelled() {
+            // Read again under the lock: another relay may have published in between.
+            let tasks = ledger::unpublished(client, WINDOW).await?;
+            let confirmed = self.publish_window(client, &tasks).await?;
+            published += confirmed;
+            if tasks.is_empty() || confirmed < tasks.len() as u64 {
+                // Nothing is due, or some were returned or refused; the next tick sees what is left.
                 break;
             }
         }
@@ -64,31 +63,37 @@ impl Relay {
                 (task.id, traceparent.or_else(|| task.traceparent.clone()))
             })
             .collect();
+        let confirmed = self.publish(&messages).await?;
+        // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
+        // round, a task would count as published that no broker ever took.
+        let confirmed: Vec<&Unpublished> = tasks.iter().filter(|task| confirmed.contains(&task.id)).collect();
+        let marks: Vec<(Uuid, i32)> = confirmed.iter().map(|task| (task.id, task.attempt)).collect();
+        ledger::mark_published(client, &marks).await?;
+        for task in confirmed {
+            telemetry::metrics().tasks_published(&task.dataset, 1);
+        }
+        Ok(marks.len() as u64)
+    }
+
+    async fn publish(&mut self, messages: &[(Uuid, Option<String>)]) -> anyhow::Result<HashSet<Uuid>> {
+        if messages.is_empty() {
+            return Ok(HashSet::new());
+        }
         // Taken out while it is used: whatever ends this early, a publisher in an unknown state is not used again.
         let publisher = match self.publisher.take() {
             Some(publisher) => publisher,
             None => Publisher::open(&self.queue).await?,
         };
-        let confirmed: HashSet<Uuid> = publisher.publish(&messages).await?.into_iter().collect();
-        if confirmed.len() == tasks.len() {
-            self.publisher = Some(publisher);
-        } else {
+        let outcome = publisher.publish(messages).await;
+        match &outcome {
+            Ok(confirmed) if confirmed.len() == messages.len() => self.publisher = Some(publisher),
             // Perhaps the queue is gone; opening declares it again.
-            publisher.close().await;
+            Ok(_) => publisher.close().await,
+            // Under an alarm a closed connection would linger until the alarm ends, one more for each try.
+            Err(_) if publisher.is_blocked() => self.publisher = Some(publisher),
+            Err(_) => {}
         }
-        // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
-        // round, a task would count as published that no broker ever took.
-        let marks: Vec<(Uuid, i32)> = tasks
-            .iter()
-            .filter(|task| confirmed.contains(&task.id))
-            .map(|task| (task.id, task.attempt))
-            .collect();
-        ledger::mark_published(client, &marks).await?;
-        debug!(published = marks.len(), of = tasks.len(), "published tasks");
-        for task in tasks.iter().filter(|task| confirmed.contains(&task.id)) {
-            telemetry::metrics().tasks_published(&task.dataset, 1);
-        }
-        Ok(marks.len() as u64)
+        Ok(outcome?.into_iter().collect())
     }
 
     /// Closes the connection to the broker.

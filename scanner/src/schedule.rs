@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use longshore_common::{
     dataset::Schedule,
     ledger::{self, StoredDataset},
 };
 use tokio_postgres::Client;
+
+/// When a scan is tried again that failed.
+const AFTER_FAILURE: TimeDelta = TimeDelta::seconds(30);
 
 /// The next due time of each dataset, by its id.
 #[derive(Debug, Default)]
@@ -26,13 +29,21 @@ impl DueTimes {
         let due = match self.0.get(&dataset.id) {
             Some((known, due)) if known == schedule => *due,
             _ => {
-                let last = ledger::last_scan_started(client, dataset.id).await?;
+                let last = ledger::last_complete_scan(client, dataset.id).await?;
                 let due = last.map_or(Some(now), |last| schedule.next_after(last));
                 self.0.insert(dataset.id, (schedule.clone(), due));
                 due
             }
         };
         Ok(due.is_some_and(|due| due <= now))
+    }
+
+    /// The dataset's scan failed: it is due again soon, whatever its schedule.
+    pub(crate) fn failed(&mut self, dataset_id: i32, now: DateTime<Utc>) {
+        if let Some((_, due)) = self.0.get_mut(&dataset_id) {
+            let soon = now + AFTER_FAILURE;
+            *due = Some(due.map_or(soon, |due| due.min(soon)));
+        }
     }
 
     /// The dataset's scan begins now.

@@ -4,17 +4,24 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
 use clap::Args;
-use deadpool_postgres::{Object, Pool};
-use longshore_common::{backoff::Backoff, database, ledger, ledger::StoredDataset, queue::Queue};
-use tokio::task::JoinSet;
+use deadpool_postgres::Pool;
+use longshore_common::{
+    database,
+    error::chain,
+    ledger::{self, StoredDataset},
+    queue::Queue,
+};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::{
     relay::Relay,
     rescue::Rescuer,
-    scan::{self, ScanOptions},
+    running::{MAX_SCANS, RunningScans},
+    scan::send_due_batches,
     schedule::DueTimes,
+    trouble::Trouble,
 };
 
 /// Settings of the scanner.
@@ -36,18 +43,15 @@ fn tick(text: &str) -> Result<Duration, String> {
     if is_allowed { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
-/// Scans that run at once; other datasets wait for their turn.
-const MAX_SCANS: usize = 4;
-
-/// Connections the service needs: one a scan, one for the books, one for the relay, and one for the list of datasets.
-pub const POOL_SIZE: usize = MAX_SCANS + 3;
+/// Connections the service needs: one a scan, one for the books and one for the relay.
+pub const POOL_SIZE: usize = MAX_SCANS + 2;
 
 /// Runs until `stop` is cancelled; then finishes the batch and the confirms in hand and returns.
 pub async fn run(pool: Pool, queue: Queue, config: ScannerConfig, stop: CancellationToken) {
     info!(tick = %humantime::format_duration(config.tick), "scanner started");
     // The relay waits for the broker, so it has a loop of its own: an outage there delays no scan and no rescue.
     let relay = tokio::spawn(relay_loop(pool.clone(), queue, config.tick, stop.clone()));
-    books_loop(&pool, &config, &stop).await;
+    Books::new(pool, &config, stop).run(config.tick).await;
     if let Err(error) = relay.await {
         error!("the relay ended abnormally: {error}");
     }
@@ -58,177 +62,83 @@ async fn relay_loop(pool: Pool, queue: Queue, tick: Duration, stop: Cancellation
     let mut relay = Relay::new(queue);
     let mut trouble = Trouble::new("publishing tasks");
     while trouble.pause(tick, &stop).await {
-        trouble.note(relay_tick(&pool, &mut relay).await);
+        trouble.note(relay_tick(&pool, &mut relay, &stop).await);
     }
     relay.close().await;
 }
 
-async fn relay_tick(pool: &Pool, relay: &mut Relay) -> anyhow::Result<()> {
-    let client = pool.get().await?;
-    let published = relay.publish_due(&client).await;
-    match published {
-        Ok(0) => Ok(()),
-        Ok(tasks) => {
-            info!(tasks, "published");
-            Ok(())
-        }
-        Err(error) => {
-            database::discard(client);
-            Err(error)
-        }
+async fn relay_tick(pool: &Pool, relay: &mut Relay, stop: &CancellationToken) -> anyhow::Result<()> {
+    let session = database::session(pool).await?;
+    let tasks = relay.publish_due(&session, stop).await?;
+    session.give_back();
+    if tasks > 0 {
+        info!(tasks, "published");
     }
+    Ok(())
 }
 
-async fn books_loop(pool: &Pool, config: &ScannerConfig, stop: &CancellationToken) {
-    let mut trouble = Trouble::new("reading and writing the books");
-    let mut due_times = DueTimes::default();
-    let mut rescuer = Rescuer::new(config.max_deaths);
-    let mut scans = RunningScans::default();
-    while trouble.pause(config.tick, stop).await {
-        scans.reap();
-        let outcome = books_tick(pool, &mut rescuer, &mut due_times, &mut scans, stop).await;
-        trouble.note(outcome);
-    }
-    scans.finish().await;
+/// Everything that needs only Postgres and the file stores.
+struct Books {
+    pool: Pool,
+    stop: CancellationToken,
+    rescuer: Rescuer,
+    due_times: DueTimes,
+    scans: RunningScans,
+    /// Versions of specs that were said to be unreadable.
+    said: HashSet<(String, i32)>,
 }
 
-async fn books_tick(
-    pool: &Pool,
-    rescuer: &mut Rescuer,
-    due_times: &mut DueTimes,
-    scans: &mut RunningScans,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let mut client = pool.get().await?;
-    let outcome = async {
-        for dataset in ledger::datasets(&client).await? {
-            if scans.is_running(dataset.id) {
-                continue;
+impl Books {
+    fn new(pool: Pool, config: &ScannerConfig, stop: CancellationToken) -> Self {
+        Self {
+            pool,
+            stop,
+            rescuer: Rescuer::new(config.max_deaths),
+            due_times: DueTimes::default(),
+            scans: RunningScans::default(),
+            said: HashSet::new(),
+        }
+    }
+
+    async fn run(mut self, tick: Duration) {
+        let mut trouble = Trouble::new("reading and writing the books");
+        while trouble.pause(tick, &self.stop).await {
+            for dataset_id in self.scans.reap() {
+                self.due_times.failed(dataset_id, Utc::now());
             }
-            let now = Utc::now();
-            if scans.has_room() && due_times.is_due(&client, &dataset, now).await? {
-                due_times.started(&dataset, now);
-                scans.start(pool.clone(), dataset, stop.clone());
-            } else {
-                scan::send_due_batches(&mut client, &dataset).await?;
+            trouble.note(self.tick().await);
+        }
+        self.scans.finish().await;
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<()> {
+        let mut session = database::session(&self.pool).await?;
+        // First, because no dataset's trouble may keep another's tasks from being rescued.
+        self.rescuer.look(&session).await?;
+        for dataset in ledger::datasets(&session).await? {
+            match dataset {
+                Ok(dataset) => self.look_at(&mut session, dataset).await?,
+                Err(error) => {
+                    if self.said.insert((error.name.clone(), error.version)) {
+                        error!("{}", chain(&error));
+                    }
+                }
             }
         }
-        rescuer.look(&client).await?;
+        session.give_back();
         Ok(())
     }
-    .await;
-    if outcome.is_err() {
-        database::discard(client);
-    }
-    outcome
-}
 
-/// The scans that this service runs right now.
-#[derive(Default)]
-struct RunningScans {
-    ids: HashSet<i32>,
-    tasks: JoinSet<i32>,
-}
-
-impl RunningScans {
-    fn is_running(&self, dataset_id: i32) -> bool {
-        self.ids.contains(&dataset_id)
-    }
-
-    fn has_room(&self) -> bool {
-        self.ids.len() < MAX_SCANS
-    }
-
-    fn start(&mut self, pool: Pool, dataset: StoredDataset, stop: CancellationToken) {
-        self.ids.insert(dataset.id);
-        self.tasks.spawn(async move {
-            let id = dataset.id;
-            match scan_on(&pool, &dataset, &stop).await {
-                Ok(()) => {}
-                Err(_) if stop.is_cancelled() => {
-                    info!(dataset = %dataset.spec.name, "the scan is left to the next start");
-                }
-                Err(error) => {
-                    error!(dataset = %dataset.spec.name, "the scan failed, the next one tries again: {error:#}");
-                }
-            }
-            id
-        });
-    }
-
-    /// Forgets the scans that have ended.
-    fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            self.forget(ended);
+    async fn look_at(&mut self, client: &mut Client, dataset: StoredDataset) -> anyhow::Result<()> {
+        if self.scans.is_running(dataset.id) {
+            return Ok(());
         }
-    }
-
-    async fn finish(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            self.forget(ended);
+        let now = Utc::now();
+        if self.scans.has_room() && self.due_times.is_due(client, &dataset, now).await? {
+            self.due_times.started(&dataset, now);
+            self.scans.start(self.pool.clone(), dataset, self.stop.clone());
+            return Ok(());
         }
-    }
-
-    fn forget(&mut self, ended: Result<i32, tokio::task::JoinError>) {
-        match ended {
-            Ok(id) => _ = self.ids.remove(&id),
-            Err(error) => {
-                // Which one it was is lost with it, so all may be scanned again; their locks keep two apart.
-                error!("a scan ended abnormally: {error}");
-                self.ids.clear();
-            }
-        }
-    }
-}
-
-async fn scan_on(pool: &Pool, dataset: &StoredDataset, stop: &CancellationToken) -> anyhow::Result<()> {
-    let mut client: Object = pool.get().await?;
-    let outcome = scan::scan_dataset(&mut client, dataset, ScanOptions::default(), stop, &|_| {}).await;
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            database::discard(client);
-            Err(error)
-        }
-    }
-}
-
-/// Says once that something fails and once that it works again, and waits longer while it fails.
-struct Trouble {
-    what: &'static str,
-    backoff: Backoff,
-    wait: Option<Duration>,
-}
-
-impl Trouble {
-    fn new(what: &'static str) -> Self {
-        Self { what, backoff: Backoff::up_to(Duration::from_secs(10)), wait: None }
-    }
-
-    fn note(&mut self, outcome: anyhow::Result<()>) {
-        match outcome {
-            Ok(()) => {
-                if self.wait.take().is_some() {
-                    info!("{} works again", self.what);
-                    self.backoff.reset();
-                }
-            }
-            Err(error) => {
-                if self.wait.is_none() {
-                    warn!("{} fails, trying again until it works: {error:#}", self.what);
-                }
-                self.wait = Some(self.backoff.next_wait());
-            }
-        }
-    }
-
-    /// Waits for the next tick, or longer in trouble; `false` when it is time to stop.
-    async fn pause(&self, tick: Duration, stop: &CancellationToken) -> bool {
-        let wait = self.wait.unwrap_or(tick).max(tick.min(Duration::from_secs(1)));
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => false,
-            () = tokio::time::sleep(wait) => true,
-        }
+        send_due_batches(client, &dataset).await
     }
 }

@@ -216,6 +216,18 @@ impl Stage {
         self.spawn_with(&["worker", "--concurrency", "1"], &all)
     }
 
+    /// A slow worker in the middle of the only load: PROCESSING, with bytes > 0 by its heartbeat, and no row visible.
+    /// The file must have more than a megabyte, or it is read before the first heartbeat.
+    pub async fn worker_in_mid_load(&self, environment: &[(&str, &str)]) -> Process {
+        let worker = self.spawn_slow_worker(600, environment);
+        let reading =
+            "SELECT count(*) FROM longshore.task JOIN longshore.attempt ON attempt.task_id = task.id
+            WHERE task.status = 'PROCESSING' AND attempt.bytes_read > 0 AND attempt.finished_time IS NULL";
+        eventually("PROCESSING with bytes", || async { self.number(reading).await == 1 }).await;
+        assert_eq!(self.loans().await.0, 0);
+        worker
+    }
+
     /// Scans, sends and publishes everything that lies in the inbox; gives the report.
     pub async fn scan(&self) -> serde_json::Value {
         self.ok(&["scan", "--flush", "--json"]).await.json()

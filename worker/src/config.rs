@@ -11,7 +11,7 @@ pub struct WorkerConfig {
     #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "TASKS")]
     pub concurrency: u16,
 
-    /// Exit when no task is left, for a cron
+    /// Exit when no published task is left, for a cron
     #[arg(long)]
     pub drain: bool,
 

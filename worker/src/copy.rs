@@ -1,6 +1,6 @@
 //! COPY frames into the target table.
 
-use std::{pin::Pin, time::Duration};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -10,6 +10,7 @@ use tokio_postgres::{CopyInSink, Transaction};
 
 use crate::{
     failure::Failure,
+    read::Progress,
     rows::{COPY_HEADER, COPY_TRAILER, target_columns},
 };
 
@@ -26,7 +27,7 @@ pub(crate) fn copy_statement(dataset: &Dataset) -> String {
 pub(crate) struct TableCopy<'a> {
     transaction: &'a Transaction<'a>,
     statement: &'a str,
-    stall_limit: Duration,
+    progress: &'a Progress,
     open: Option<OpenCopy>,
     rows_loaded: u64,
 }
@@ -38,8 +39,8 @@ struct OpenCopy {
 }
 
 impl<'a> TableCopy<'a> {
-    pub(crate) fn new(transaction: &'a Transaction<'a>, statement: &'a str, stall_limit: Duration) -> Self {
-        Self { transaction, statement, stall_limit, open: None, rows_loaded: 0 }
+    pub(crate) fn new(transaction: &'a Transaction<'a>, statement: &'a str, progress: &'a Progress) -> Self {
+        Self { transaction, statement, progress, open: None, rows_loaded: 0 }
     }
 
     /// Sends whole tuples. Begins a COPY where none is open and ends one that has grown large.
@@ -50,20 +51,20 @@ impl<'a> TableCopy<'a> {
         };
         copy.bytes += tuples.len();
         copy.rows += rows;
-        let sent = timely(self.stall_limit, "Postgres took no rows", copy.sink.send(tuples)).await?;
-        if let Err(error) = sent {
+        if let Err(error) = copy.sink.send(tuples).await {
             // The sink only knows that the server ended the COPY; finishing it gives the server's reason.
             let reason = copy.sink.as_mut().finish().await.err().unwrap_or(error);
             return Err(Failure::from_copy(reason, self.rows_loaded));
         }
+        self.progress.step();
         let is_large = copy.bytes >= MAX_COPY_BYTES;
         self.open = Some(copy);
         if is_large { self.end().await } else { Ok(()) }
     }
 
     async fn begin(&self) -> Result<OpenCopy, Failure> {
-        let beginning = self.transaction.copy_in::<_, Bytes>(self.statement);
-        let mut sink = Box::pin(timely(self.stall_limit, "COPY waited to begin", beginning).await??);
+        let mut sink = Box::pin(self.transaction.copy_in::<_, Bytes>(self.statement).await?);
+        self.progress.step();
         sink.send(Bytes::from_static(&COPY_HEADER)).await?;
         Ok(OpenCopy { sink, bytes: 0, rows: 0 })
     }
@@ -73,9 +74,9 @@ impl<'a> TableCopy<'a> {
         let Some(mut copy) = self.open.take() else { return Ok(()) };
         // An error of this send shows again, with its reason, in what follows.
         let _ = copy.sink.send(Bytes::from_static(&COPY_TRAILER)).await;
-        let ended =
-            timely(self.stall_limit, "Postgres did not end the COPY", copy.sink.as_mut().finish()).await?;
+        let ended = copy.sink.as_mut().finish().await;
         let rows = ended.map_err(|error| Failure::from_copy(error, self.rows_loaded))?;
+        self.progress.step();
         if rows != copy.rows {
             return Err(Failure::Fault(format!("COPY took {rows} rows of {} that were sent", copy.rows)));
         }
@@ -88,13 +89,4 @@ impl<'a> TableCopy<'a> {
         self.end().await?;
         Ok(self.rows_loaded)
     }
-}
-
-/// Gives up after `limit`; the connection is of no more use then.
-pub(crate) async fn timely<T>(
-    limit: Duration,
-    what: &'static str,
-    future: impl Future<Output = T>,
-) -> Result<T, Failure> {
-    tokio::time::timeout(limit, future).await.map_err(|_| Failure::Stalled(limit, what))
 }

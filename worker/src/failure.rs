@@ -34,8 +34,8 @@ pub(crate) enum Failure {
     #[error("the answer to COMMIT never came")]
     CommitUnknown(#[source] tokio_postgres::Error),
     /// Nothing moved for the stall limit.
-    #[error("no progress for {0:?} while {1}")]
-    Stalled(std::time::Duration, &'static str),
+    #[error("nothing moved for {0:?} (LONGSHORE_STALL_LIMIT)")]
+    Stalled(std::time::Duration),
     /// The attempt is not ours any more.
     #[error("another attempt has taken over")]
     Fenced,
@@ -90,7 +90,7 @@ impl Failure {
             },
             Self::Row { .. } => Verdict::CarveOut,
             Self::Database(error) => database_verdict(error),
-            Self::CommitUnknown(_) | Self::Stalled(..) => Verdict::Retry,
+            Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
             Self::Fault(_) => Verdict::Fail,
@@ -99,16 +99,25 @@ impl Failure {
 
     /// For `failure_msg`: the whole chain, with what Postgres said in full.
     pub(crate) fn for_operators(&self) -> String {
-        match self.database_error() {
-            Some(error) => format!("{self}: {}", describe(error, true)),
+        let text = match self.database_error() {
+            Some(error) => format!("{self}: {}", describe(error)),
             None => chain(self),
-        }
+        };
+        // Names out of a file's header may hold a NUL, which no text of Postgres can.
+        text.replace('\0', "\u{2400}")
     }
 
-    /// For the log: without Postgres' detail, which may repeat a row's values.
+    /// For the log, where no cell value may stand: Postgres' messages can repeat one, its SQLSTATE cannot.
     pub(crate) fn for_log(&self) -> String {
         match self.database_error() {
-            Some(error) => format!("{self}: {}", describe(error, false)),
+            Some(error) => {
+                let constraint =
+                    error.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
+                format!(
+                    "{self} (SQLSTATE {}{constraint}; the task's failure_msg has it in full)",
+                    error.code().code()
+                )
+            }
             None => chain(self),
         }
     }
@@ -131,9 +140,9 @@ fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
     if is_transient { Verdict::Retry } else { Verdict::Fail }
 }
 
-fn describe(error: &DbError, with_values: bool) -> String {
+fn describe(error: &DbError) -> String {
     let mut text = format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    if with_values && let Some(detail) = error.detail() {
+    if let Some(detail) = error.detail() {
         text.push_str(&format!("; {detail}"));
     }
     if let Some(constraint) = error.constraint() {

@@ -8,7 +8,6 @@ use std::{
 
 use deadpool_postgres::Pool;
 use longshore_common::{database, ledger};
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -49,13 +48,10 @@ impl Drop for Listed {
     }
 }
 
-/// Beats until `stop`. Uses a connection of its own, because a load's connection is inside COPY.
-pub(crate) async fn beat(pool: Pool, loads: RunningLoads, stop: CancellationToken) {
+/// Beats until it is aborted. Uses a connection of its own, because a load's connection is inside COPY.
+pub(crate) async fn beat(pool: Pool, loads: RunningLoads) {
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
+        tokio::time::sleep(EVERY).await;
         // A missed beat is harmless: the lease, not the heartbeat, says whether a worker lives.
         if let Err(error) = beat_once(&pool, &loads).await {
             debug!("heartbeat failed: {error:#}");
@@ -68,14 +64,12 @@ async fn beat_once(pool: &Pool, loads: &RunningLoads) -> anyhow::Result<()> {
     if running.is_empty() {
         return Ok(());
     }
-    let client = pool.get().await?;
+    let session = database::session(pool).await?;
     for ((task_id, attempt), progress) in running {
         let bytes_read = progress.bytes_read.load(Ordering::Relaxed);
         let rows_read = progress.rows_read.load(Ordering::Relaxed);
-        if let Err(error) = ledger::heartbeat(&client, task_id, attempt, bytes_read, rows_read).await {
-            database::discard(client);
-            return Err(error.into());
-        }
+        ledger::heartbeat(&session, task_id, attempt, bytes_read, rows_read).await?;
     }
+    session.give_back();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One task as one transaction: the rows of its files, their rejects and counts, and LOADED.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use longshore_common::{
     ledger::{self, Claim, FileLoad, TaskFile},
@@ -38,12 +38,10 @@ pub(crate) async fn load(
     client: &mut Client,
     claim: &Claim,
     progress: Arc<Progress>,
-    stall_limit: Duration,
 ) -> Result<Committed, Failure> {
     let context = LoadContext {
         spec: Arc::new(claim.spec.clone()),
         copy_statement: copy_statement(&claim.spec),
-        stall_limit,
         progress,
     };
     let transaction = client.transaction().await?;

@@ -1,18 +1,18 @@
 //! One file into its target table, inside the task's transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use longshore_common::{
     dataset::Dataset,
     ledger::{self, FileLoad, RejectedRow, TaskFile},
-    store::OpenFile,
+    store::{self, OpenFile, StoreError},
 };
 use tokio::sync::mpsc;
 use tokio_postgres::Transaction;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    copy::{TableCopy, timely},
+    copy::TableCopy,
     failure::Failure,
     read::{self, Parcel, Progress, ReadTotals},
     rows::Reject,
@@ -27,7 +27,6 @@ const PARCELS_AHEAD: usize = 2;
 pub(crate) struct LoadContext {
     pub(crate) spec: Arc<Dataset>,
     pub(crate) copy_statement: String,
-    pub(crate) stall_limit: Duration,
     pub(crate) progress: Arc<Progress>,
 }
 
@@ -40,13 +39,13 @@ pub(crate) async fn load_file(
     file: &TaskFile,
 ) -> Result<FileLoad, Failure> {
     let first_block = ledger::relation_blocks(transaction, &context.spec).await?;
-    let opening = file.stored.clone().open();
-    let open = timely(context.stall_limit, "the store opened the file", opening).await??;
+    let open = open(&context.spec, file).await?;
+    context.progress.step();
     let (totals, rows_loaded) =
         copy_rows(context, transaction, file, &open).instrument(info_span!("copy", file = file.id)).await?;
     // After the last byte and before COMMIT: what was read is the version that was scanned, or nothing of it stays.
-    let verifying = open.verify_unchanged();
-    timely(context.stall_limit, "the store told the file's version", verifying).await??;
+    open.verify_unchanged().await?;
+    context.progress.step();
     let end_block = ledger::relation_blocks(transaction, &context.spec).await?;
     Ok(FileLoad {
         file_id: file.id,
@@ -57,6 +56,16 @@ pub(crate) async fn load_file(
         first_block,
         end_block,
     })
+}
+
+async fn open(spec: &Dataset, file: &TaskFile) -> Result<OpenFile, StoreError> {
+    match file.stored.clone().open().await {
+        // Where the whole source is missing, it is this machine that lacks it: a mount, say. The file has no fault.
+        Err(StoreError::Gone) if !store::has_source(&spec.source).await => {
+            Err(StoreError::Unavailable(format!("{} is not there on this machine", spec.source).into()))
+        }
+        outcome => outcome,
+    }
 }
 
 /// The thread parses ahead while the connection sends.
@@ -72,9 +81,9 @@ async fn copy_rows(
         let (spec, progress) = (context.spec.clone(), context.progress.clone());
         move || read::read_file(reader, &uri, &spec, file_id, &progress, &sender)
     });
-    let mut copy = TableCopy::new(transaction, &context.copy_statement, context.stall_limit);
+    let mut copy = TableCopy::new(transaction, &context.copy_statement, &context.progress);
     let mut rejects = WaitingRejects::default();
-    while let Some(parcel) = timely(context.stall_limit, "the store gave no bytes", parcels.recv()).await? {
+    while let Some(parcel) = parcels.recv().await {
         if parcel.rows > 0 {
             copy.send(parcel.tuples, parcel.rows).await?;
         }

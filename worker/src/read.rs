@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use longshore_common::{dataset::Dataset, store::StoreError};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     failure::Failure,
@@ -30,6 +31,28 @@ pub(crate) struct Progress {
     pub(crate) bytes_read: AtomicU64,
     /// Loaded and rejected.
     pub(crate) rows_read: AtomicU64,
+    /// Everything else that moves a load on: an answer of Postgres or of the store.
+    steps: AtomicU64,
+}
+
+impl Progress {
+    /// Something moved.
+    pub(crate) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends once nothing has moved for `limit`.
+    pub(crate) async fn stalled(&self, limit: Duration) {
+        let moved = || self.bytes_read.load(Ordering::Relaxed) + self.steps.load(Ordering::Relaxed);
+        let (mut last, mut since) = (moved(), Instant::now());
+        while since.elapsed() < limit {
+            tokio::time::sleep(limit / 10).await;
+            let now = moved();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+    }
 }
 
 /// Rows that are ready for COPY, and rejects.

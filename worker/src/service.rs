@@ -2,15 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
+use deadpool_postgres::Pool;
 use longshore_common::{
     backoff::Backoff,
-    database::Database,
+    database::{self, Database},
     ledger,
     queue::{Queue, TaskConsumer},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, warn};
+use tracing::{Instrument, debug, error, info, warn};
 
 use crate::{
     config::WorkerConfig,
@@ -48,15 +50,11 @@ pub async fn run(
         give_up: CancellationToken::new(),
         config,
     });
-    let beating = CancellationToken::new();
-    let heart =
-        tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone(), beating.clone()));
+    let heart = tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone()));
     info!(worker = %shared.worker_name, concurrency = shared.config.concurrency, "worker started");
     let reason = consume(&shared, queue).await;
-    beating.cancel();
-    if let Err(error) = heart.await {
-        error!("the heartbeat ended abnormally: {error}");
-    }
+    // Nothing runs any more whose progress it could tell.
+    heart.abort();
     let why = match reason {
         StopReason::Told => "told to",
         StopReason::Drained => "no task is left",
@@ -70,8 +68,15 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
     let mut loads = JoinSet::new();
     let mut backoff = Backoff::up_to(Duration::from_secs(5));
     loop {
-        let opened = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency).await;
-        let consumer = match opened {
+        let opening = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency);
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = shared.stop.cancelled() => {
+                finish(shared, &mut loads, None).await;
+                return StopReason::Told;
+            }
+        };
+        let received = match opened {
             Ok(mut consumer) => {
                 info!("consuming");
                 backoff.reset();
@@ -80,24 +85,20 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
                         finish(shared, &mut loads, Some(consumer)).await;
                         return reason;
                     }
-                    Err(error) => Err(error),
+                    Err(error) => error,
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => error,
         };
-        let Err::<(), _>(error) = consumer else { continue };
-        warn!("lost the broker, trying again until it works: {error:#}");
+        warn!("lost the queue, trying again until it works: {received:#}");
         tokio::select! {
             () = tokio::time::sleep(backoff.next_wait()) => {}
-            () = shared.stop.cancelled() => {
-                finish(shared, &mut loads, None).await;
-                return StopReason::Told;
-            }
+            () = shared.stop.cancelled() => {}
         }
     }
 }
 
-/// Hands messages to loads until told to stop or drained; an error means that the consumer is gone.
+/// Hands messages to loads until told to stop or drained; an error means that a new consumer is needed.
 async fn receive(
     shared: &Arc<Shared>,
     consumer: &mut TaskConsumer,
@@ -110,12 +111,15 @@ async fn receive(
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return Ok(StopReason::Told),
-            Some(ended) = loads.join_next(), if !loads.is_empty() => note_abnormal(ended),
+            // A load that panicked has closed its session, so its task will be rescued; its message is unanswered and
+            // takes up a place of the prefetch, which only a new channel frees.
+            Some(ended) = loads.join_next(), if !loads.is_empty() => ended.context("a load ended abnormally")?,
             received = consumer.next() => {
                 loads.spawn(task::handle(shared.clone(), received?).in_current_span());
             }
             _ = look.tick(), if shared.config.drain && loads.is_empty() => {
-                if drain.is_drained(shared, consumer, queue).await? {
+                let ready = consumer.ready(queue).await?;
+                if drain.is_drained(&shared.books_pool, ready).await {
                     return Ok(StopReason::Drained);
                 }
             }
@@ -123,7 +127,7 @@ async fn receive(
     }
 }
 
-/// Whether no task is left, as far as Postgres and the broker know.
+/// Whether no task is left, as far as the broker and Postgres know.
 #[derive(Default)]
 struct DrainCheck {
     empty_looks: u32,
@@ -134,41 +138,57 @@ impl DrainCheck {
     /// Five seconds of an empty queue while Postgres knows of published tasks: their messages are with other workers, or lost.
     const MAX_EMPTY_LOOKS: u32 = 50;
 
-    async fn is_drained(
-        &mut self,
-        shared: &Shared,
-        consumer: &TaskConsumer,
-        queue: &Queue,
-    ) -> anyhow::Result<bool> {
-        let client = shared.books_pool.get().await?;
-        let open = ledger::open_published_tasks(&client).await?;
-        drop(client);
-        if open == 0 {
-            return Ok(true);
+    /// `ready` is the number of messages that wait in the queue.
+    async fn is_drained(&mut self, pool: &Pool, ready: u32) -> bool {
+        if ready > 0 {
+            self.empty_looks = 0;
+            return false;
         }
-        self.empty_looks = if consumer.ready(queue).await? == 0 { self.empty_looks + 1 } else { 0 };
+        let open = match open_published_tasks(pool).await {
+            Ok(0) => return true,
+            Ok(open) => open,
+            Err(error) => {
+                debug!("cannot tell whether a task is left: {error:#}");
+                return false;
+            }
+        };
+        self.empty_looks += 1;
         if self.empty_looks >= Self::MAX_EMPTY_LOOKS {
             warn!(tasks = open, "tasks are published, but the queue is empty; leaving them to others");
-            return Ok(true);
+            return true;
         }
-        Ok(false)
+        false
     }
 }
 
+async fn open_published_tasks(pool: &Pool) -> anyhow::Result<i64> {
+    let session = database::session(pool).await?;
+    let open = ledger::open_published_tasks(&session).await?;
+    session.give_back();
+    Ok(open)
+}
+
+/// How long giving back may take. After that, Postgres or the broker hangs, and the rescue will see to what is left.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(10);
+
 /// Takes no more messages and waits for the loads: first as long as the grace lasts, then until they are given back.
 async fn finish(shared: &Arc<Shared>, loads: &mut JoinSet<()>, consumer: Option<TaskConsumer>) {
-    if let Some(consumer) = &consumer
-        && let Err(error) = consumer.stop().await
-    {
-        warn!("could not tell the broker to send no more: {error}");
-    }
     shared.stop.cancel();
+    if let Some(consumer) = &consumer {
+        consumer.stop().await;
+    }
     if !loads.is_empty() {
         let grace = shared.config.grace;
         info!(loads = loads.len(), "finishing loads within {grace:?}");
         if tokio::time::timeout(grace, join_all(loads)).await.is_err() {
             shared.give_up.cancel();
-            join_all(loads).await;
+            if tokio::time::timeout(GIVE_BACK_LIMIT, join_all(loads)).await.is_err() {
+                warn!(
+                    loads = loads.len(),
+                    "could not give every task back; the scanner will rescue the rest"
+                );
+                loads.abort_all();
+            }
         }
     }
     if let Some(consumer) = consumer {
@@ -178,13 +198,9 @@ async fn finish(shared: &Arc<Shared>, loads: &mut JoinSet<()>, consumer: Option<
 
 async fn join_all(loads: &mut JoinSet<()>) {
     while let Some(ended) = loads.join_next().await {
-        note_abnormal(ended);
-    }
-}
-
-fn note_abnormal(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        error!("a load ended abnormally; its task will be rescued: {error}");
+        if let Err(error) = ended {
+            error!("a load ended abnormally, its task will be rescued: {error}");
+        }
     }
 }
 

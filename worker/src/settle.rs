@@ -36,7 +36,7 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// Settles from another connection after the load's own one, whose backend was `backend_pid`, is lost.
+/// Settles from another connection after the load's own one is lost.
 ///
 /// The fenced update runs under the lease, and the lease is free only when the old backend is gone: only then it is
 /// certain whether its COMMIT happened. Tries until it succeeds or `give_up` is cancelled; then the scanner's rescue
@@ -45,7 +45,6 @@ pub(crate) async fn settle_elsewhere(
     pool: &Pool,
     claim: &Claim,
     failure: &Failure,
-    backend_pid: i32,
     retry_for: Duration,
     give_up: &CancellationToken,
 ) {
@@ -53,7 +52,7 @@ pub(crate) async fn settle_elsewhere(
     let mut backoff = Backoff::up_to(Duration::from_millis(500));
     let mut said = false;
     loop {
-        match try_elsewhere(pool, claim, failure, backend_pid, retry_for).await {
+        match try_elsewhere(pool, claim, failure, retry_for).await {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) if !said => {
@@ -77,24 +76,22 @@ async fn try_elsewhere(
     pool: &Pool,
     claim: &Claim,
     failure: &Failure,
-    backend_pid: i32,
     retry_for: Duration,
 ) -> anyhow::Result<bool> {
-    let client = pool.get().await?;
+    let session = database::session(pool).await?;
+    // Settled already, or taken over: then the lease, and the backend that holds it, are somebody else's.
+    if !ledger::is_running(&session, claim.task_id, claim.attempt).await? {
+        session.give_back();
+        return Ok(true);
+    }
+    // A backend that waits for a lock or for a vanished client holds the lease until it is ended.
+    ledger::end_lease_holder(&session, claim.lease_key, claim.backend_pid).await?;
     let lease = Lock::Task(claim.lease_key);
-    let outcome = async {
-        // A backend that waits for a lock or for a vanished client holds the lease until it is ended.
-        ledger::end_lease_holder(&client, claim.lease_key, backend_pid).await?;
-        if !ledger::try_lock(&client, lease).await? {
-            return Ok(false);
-        }
-        settle(&client, claim, failure, retry_for).await?;
-        ledger::unlock(&client, lease).await?;
-        Ok(true)
+    let is_free = ledger::try_lock(&session, lease).await?;
+    if is_free {
+        settle(&session, claim, failure, retry_for).await?;
+        ledger::unlock(&session, lease).await?;
     }
-    .await;
-    if outcome.is_err() {
-        database::discard(client);
-    }
-    outcome
+    session.give_back();
+    Ok(is_free)
 }

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use longshore_common::{
-    database,
+    database::{self, Session},
     ledger::{self, Claim, ClaimOutcome, Lock},
     queue::Received,
     telemetry,
@@ -76,7 +76,7 @@ pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
 
 async fn work(shared: &Shared, received: &Received) -> Answer {
     let claimed = claim(shared, received).instrument(info_span!("claim")).await;
-    let (client, outcome) = match claimed {
+    let (session, outcome) = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
             warn!("cannot claim the task, giving its message back: {error:#}");
@@ -86,35 +86,33 @@ async fn work(shared: &Shared, received: &Received) -> Answer {
     };
     match outcome {
         ClaimOutcome::Claimed(claim) => {
-            run(shared, client, &claim).await;
+            run(shared, session, &claim).await;
             Answer::Ack
         }
         ClaimOutcome::NothingToDo(why) => {
+            session.give_back();
             debug!("nothing to do for the task: {why}");
             Answer::Ack
         }
         ClaimOutcome::LeaseNotFree => {
+            session.give_back();
+            debug!("the lease is not free yet, giving the message back");
             pause(shared, Duration::from_millis(50)).await;
             Answer::Requeue
         }
         ClaimOutcome::Unknown => {
+            session.give_back();
             warn!("no such task; its message goes to the dead-letter queue");
             Answer::DeadLetter
         }
     }
 }
 
-async fn claim(shared: &Shared, received: &Received) -> anyhow::Result<(Object, ClaimOutcome)> {
-    let mut client = shared.load_pool.get().await?;
-    let claimed =
-        ledger::claim(&mut client, received.task_id, &shared.worker_name, shared.config.max_deaths).await;
-    match claimed {
-        Ok(outcome) => Ok((client, outcome)),
-        Err(error) => {
-            database::discard(client);
-            Err(error.into())
-        }
-    }
+async fn claim(shared: &Shared, received: &Received) -> anyhow::Result<(Session, ClaimOutcome)> {
+    let mut session = database::session(&shared.load_pool).await?;
+    let (worker, max_deaths) = (&shared.worker_name, shared.config.max_deaths);
+    let outcome = ledger::claim(&mut session, received.task_id, worker, max_deaths).await?;
+    Ok((session, outcome))
 }
 
 async fn pause(shared: &Shared, duration: Duration) {
@@ -125,35 +123,36 @@ async fn pause(shared: &Shared, duration: Duration) {
 }
 
 /// Loads a claimed task and settles it; when this returns, the task is settled or somebody else's.
-async fn run(shared: &Shared, mut client: Object, claim: &Claim) {
+async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
     let started = Instant::now();
     let dataset = claim.spec.name.as_str();
     info!(%dataset, attempt = claim.attempt, files = claim.files.len(), "claimed");
     let progress = Arc::new(Progress::default());
     let listed = shared.running.list(claim.task_id, claim.attempt, progress.clone());
+    let stall_limit = shared.config.stall_limit;
+    // The load that is dropped ends its COPY and rolls back; both go ahead of whatever is sent next on the connection.
     let loaded = tokio::select! {
-        loaded = load::load(&mut client, claim, progress, shared.config.stall_limit) => loaded,
-        // The dropped load ends its COPY and rolls back; both go ahead of whatever is sent next on the connection.
+        loaded = load::load(&mut session, claim, progress.clone()) => loaded,
         () = shared.give_up.cancelled() => Err(Failure::Stopped),
+        () = progress.stalled(stall_limit) => Err(Failure::Stalled(stall_limit)),
     };
     drop(listed);
     let outcome = match loaded {
         Ok(committed) => {
             log_committed(&committed, dataset, started);
-            // The task is settled; the connection goes back clean, or not at all.
-            match ledger::unlock(&client, Lock::Task(claim.lease_key)).await {
-                Ok(()) => drop(client),
-                Err(_) => database::discard(client),
+            // The task is settled. If its lease cannot be released, the end of the session does that.
+            if ledger::unlock(&session, Lock::Task(claim.lease_key)).await.is_ok() {
+                session.give_back();
             }
             if committed.is_loaded() { "loaded" } else { "failed" }
         }
-        Err(failure) => settle_failure(shared, client, claim, &failure).await,
+        Err(failure) => settle_failure(shared, session, claim, &failure).await,
     };
     telemetry::metrics().task_settled(dataset, outcome);
     telemetry::metrics().load_duration(dataset, started.elapsed());
 }
 
-async fn settle_failure(shared: &Shared, client: Object, claim: &Claim, failure: &Failure) -> &'static str {
+async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failure: &Failure) -> &'static str {
     let verdict = failure.verdict();
     let outcome = match verdict {
         Verdict::Retry => "retry",
@@ -169,18 +168,16 @@ async fn settle_failure(shared: &Shared, client: Object, claim: &Claim, failure:
     let retry_for = shared.config.retry_for;
     // A connection that stalled may hang in COPY for ever: whatever is sent on it would wait behind that.
     let is_usable =
-        !client.is_closed() && !matches!(failure, Failure::Stalled(..) | Failure::CommitUnknown(_));
-    let settled = is_usable
-        && matches!(
-            tokio::time::timeout(SETTLE_TIMEOUT, settle::settle(&client, claim, failure, retry_for)).await,
-            Ok(Ok(()))
-        );
+        !session.is_closed() && !matches!(failure, Failure::Stalled(_) | Failure::CommitUnknown(_));
+    let settled = is_usable && {
+        let settling = settle::settle(&session, claim, failure, retry_for);
+        matches!(tokio::time::timeout(SETTLE_TIMEOUT, settling).await, Ok(Ok(())))
+    };
     // Closing the connection frees the lease, after the settlement where there was one.
-    database::discard(client);
+    drop(session);
     if !settled {
         let give_up = &shared.give_up;
-        settle::settle_elsewhere(&shared.books_pool, claim, failure, claim.backend_pid, retry_for, give_up)
-            .await;
+        settle::settle_elsewhere(&shared.books_pool, claim, failure, retry_for, give_up).await;
     }
     outcome
 }

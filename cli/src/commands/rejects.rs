@@ -31,8 +31,7 @@ pub(crate) async fn run(args: RejectsArgs) -> anyhow::Result<ExitCode> {
     let scope = scope.ok_or_else(|| {
         WrongCall(format!("`{}` is no dataset and no known file; see `longshore files`", args.scope))
     })?;
-    let rows: Vec<RejectRow> =
-        ledger::read_rejects(&client, &scope, Some(args.limit)).await?.try_collect().await?;
+    let rows: Vec<RejectRow> = ledger::read_rejects(&client, &scope, args.limit).await?.try_collect().await?;
     if args.json {
         output::print_json(&rows)?;
         return Ok(ExitCode::SUCCESS);

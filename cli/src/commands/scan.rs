@@ -1,11 +1,12 @@
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
+use anyhow::Context;
 use clap::Args;
 use deadpool_postgres::Pool;
 use indicatif::{ProgressBar, ProgressStyle};
 use longshore_common::{
     database,
-    ledger::{self, ScanCounts, StoredDataset},
+    ledger::{self, ScanCounts},
     queue::Queue,
     shutdown,
 };
@@ -57,15 +58,15 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore scan")?;
     let stop = shutdown::on_signal()?;
     let pool = database.connected_pool(1, args.servers.database.connect_timeout).await?;
-    let datasets = chosen(&pool, args.dataset.as_deref()).await?;
+    let names = chosen(&pool, args.dataset.as_deref()).await?;
     let options = ScanOptions { flush: args.flush, compare_all: args.all };
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
-    for dataset in &datasets {
-        match scan_one(&pool, dataset, options, &stop, args.json).await {
+    for dataset in names {
+        match scan_one(&pool, &dataset, options, &stop, args.json).await {
             Ok(report) => scans.push(report),
             Err(error) => {
-                error!(dataset = %dataset.spec.name, "the scan failed: {error:#}");
-                failed.push(FailedScan { dataset: dataset.spec.name.clone(), error: format!("{error:#}") });
+                error!(%dataset, "the scan failed: {error:#}");
+                failed.push(FailedScan { dataset, error: format!("{error:#}") });
             }
         }
         if stop.is_cancelled() {
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         (0, 0)
     } else {
         queue.wait_until_ready(args.servers.database.connect_timeout).await?;
-        relay(&pool, queue, args.max_deaths).await?
+        relay(&pool, queue, args.max_deaths, &stop).await?
     };
     let report = Report { scans, failed, rescued, published };
     if args.json {
@@ -87,26 +88,27 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<StoredDataset>> {
-    let client = pool.get().await?;
+async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let all = ledger::dataset_names(&*pool.get().await?).await?;
     match name {
-        None => Ok(ledger::datasets(&client).await?),
-        Some(name) => {
-            let dataset = ledger::current_dataset(&client, name).await?;
-            Ok(vec![dataset.ok_or_else(|| WrongCall::unknown_dataset(name))?])
-        }
+        None => Ok(all),
+        Some(name) if all.iter().any(|known| known == name) => Ok(vec![name.to_owned()]),
+        Some(name) => Err(WrongCall::unknown_dataset(name).into()),
     }
 }
 
 async fn scan_one(
     pool: &Pool,
-    dataset: &StoredDataset,
+    name: &str,
     options: ScanOptions,
     stop: &CancellationToken,
     quiet: bool,
 ) -> anyhow::Result<ScanReport> {
+    let mut session = database::session(pool).await?;
+    // Read right before its scan: a spec may have been applied while another dataset was scanned.
+    let dataset = ledger::current_dataset(&session, name).await?.context("the dataset is gone")?;
     let spinner =
-        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(dataset) };
+        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(name) };
     let show = |counts: &ScanCounts| {
         spinner.set_message(format!(
             "{} listed, {} new",
@@ -114,17 +116,15 @@ async fn scan_one(
             output::thousands(counts.new)
         ));
     };
-    let mut client = pool.get().await?;
-    let outcome = scan_dataset(&mut client, dataset, options, stop, &show).await;
+    let outcome = scan_dataset(&mut session, &dataset, options, stop, &show).await;
     spinner.finish_and_clear();
-    if outcome.is_err() {
-        database::discard(client);
-    }
-    outcome
+    let report = outcome?;
+    session.give_back();
+    Ok(report)
 }
 
-fn spinner(dataset: &StoredDataset) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_prefix(dataset.spec.name.clone());
+fn spinner(name: &str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_prefix(name.to_owned());
     if let Ok(style) = ProgressStyle::with_template("{spinner} scanning {prefix}: {msg} ({elapsed})") {
         spinner.set_style(style);
     }
@@ -132,12 +132,17 @@ fn spinner(dataset: &StoredDataset) -> ProgressBar {
     spinner
 }
 
-async fn relay(pool: &Pool, queue: Queue, max_deaths: i32) -> anyhow::Result<(u64, u64)> {
+async fn relay(
+    pool: &Pool,
+    queue: Queue,
+    max_deaths: i32,
+    stop: &CancellationToken,
+) -> anyhow::Result<(u64, u64)> {
     // The connection is closed with the process, so nothing that it holds outlives an error.
     let client = pool.get().await?;
     let rescued = Rescuer::new(max_deaths).look_until_sure(&client).await?;
     let mut relay = Relay::new(queue);
-    let published = relay.publish_due(&client).await?;
+    let published = relay.publish_due(&client, stop).await?;
     relay.close().await;
     Ok((rescued, published))
 }

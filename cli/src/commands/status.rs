@@ -110,7 +110,7 @@ async fn watch(pool: &Pool) -> anyhow::Result<ExitCode> {
             break;
         }
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -151,7 +151,7 @@ impl Rate {
     fn update(&mut self, rows: i64) -> i64 {
         let now = Instant::now();
         self.looks.push_back((now, rows));
-        while self.looks.len() > 9 {
+        while self.looks.len() > 5 {
             self.looks.pop_front();
         }
         let Some((first_time, first_rows)) = self.looks.front() else { return 0 };

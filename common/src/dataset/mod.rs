@@ -9,6 +9,6 @@ mod units;
 
 pub use column::{Column, ColumnType};
 pub use error::SpecError;
-pub use parse::{expand_variables, parse_spec};
+pub use parse::parse_spec;
 pub use spec::{Batch, Csv, Dataset, Discovery, ExtraColumns, FILE_ID_COLUMN, LINE_COLUMN, Rejects, Target};
 pub use units::{HumanBytes, HumanDuration, Schedule};

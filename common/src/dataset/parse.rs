@@ -40,7 +40,7 @@ fn syntax(path: &str, text: &str, error: &toml::de::Error) -> SpecError {
 }
 
 /// Replaces `${NAME}` and `${NAME:-default}`; comment lines stay as they are. An error is a line and a sentence.
-pub fn expand_variables(
+fn expand_variables(
     text: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<String, (usize, String)> {

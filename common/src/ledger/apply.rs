@@ -2,7 +2,10 @@
 
 use tokio_postgres::{Client, Transaction, types::Json};
 
-use super::target::{self, ApplyError, TableChange};
+use super::{
+    leases::{APPLY_KEY, SINGLE_CLASS},
+    target::{self, ApplyError, TableChange},
+};
 use crate::dataset::Dataset;
 
 /// What applying a spec did.
@@ -20,7 +23,10 @@ pub struct Applied {
 pub async fn apply(client: &mut Client, spec: &Dataset) -> Result<Applied, ApplyError> {
     let transaction = client.transaction().await?;
     // One apply at a time: two at once would both find the table missing.
-    transaction.execute("SELECT pg_advisory_xact_lock(71623, 1)", &[]).await?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&SINGLE_CLASS, &APPLY_KEY]).await?;
+    // A load holds its lock on the table until it commits. Waiting for it without bound would make every other load and
+    // every reader of the table wait behind this one.
+    transaction.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
     refuse_foreign_table(&transaction, spec).await?;
     let table = target::create_or_widen(&transaction, spec).await?;
     let (version, is_new_version) = store(&transaction, spec).await?;

@@ -168,6 +168,17 @@ fn task_file(row: &Row) -> TaskFile {
     TaskFile { id: row.get(0), stored }
 }
 
+/// Whether the attempt is still the one that runs. Once it is not, it never is again.
+pub async fn is_running(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
+    let row = client
+        .query_one(
+            "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING')",
+            &[&task_id, &attempt],
+        )
+        .await?;
+    row.try_get(0)
+}
+
 /// Records that the attempt is alive and how far it is; `false` if it is not ours any more.
 pub async fn heartbeat(
     client: &Client,

@@ -18,7 +18,8 @@ pub struct StoredDataset {
     pub spec: Dataset,
 }
 
-const SELECT: &str = "SELECT dataset.id, dataset_version.version, dataset.watermark, dataset_version.spec
+const SELECT: &str =
+    "SELECT dataset.id, dataset.name, dataset_version.version, dataset.watermark, dataset_version.spec
     FROM longshore.dataset
     JOIN longshore.dataset_version
       ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version";
@@ -32,10 +33,40 @@ pub async fn current_dataset(
     row.as_ref().map(stored).transpose()
 }
 
-/// All datasets in their current version, by name.
-pub async fn datasets(client: &Client) -> Result<Vec<StoredDataset>, tokio_postgres::Error> {
+/// A spec that this program cannot read: a newer one has stored it, with keys that are not known here.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the spec of dataset `{name}`, version {version}, cannot be read by this program; is it older than the one that applied it?"
+)]
+pub struct UnreadableSpec {
+    /// The dataset's name.
+    pub name: String,
+    /// The version that is current.
+    pub version: i32,
+    /// Which key.
+    #[source]
+    source: tokio_postgres::Error,
+}
+
+/// All datasets in their current version, by name. One that cannot be read does not keep the others from being.
+pub async fn datasets(
+    client: &Client,
+) -> Result<Vec<Result<StoredDataset, UnreadableSpec>>, tokio_postgres::Error> {
     let rows = client.query(&format!("{SELECT} ORDER BY dataset.name"), &[]).await?;
-    rows.iter().map(stored).collect()
+    let read = |row: &Row| {
+        stored(row).map_err(|source| UnreadableSpec {
+            name: row.get("name"),
+            version: row.get("version"),
+            source,
+        })
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// The names of all datasets, in their order.
+pub async fn dataset_names(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client.query("SELECT name FROM longshore.dataset ORDER BY name", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 fn stored(row: &Row) -> Result<StoredDataset, tokio_postgres::Error> {

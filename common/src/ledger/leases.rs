@@ -13,9 +13,14 @@ pub enum Lock {
     Relay,
 }
 
-/// First half of the two-part keys that are ours; the one-part keys are the tasks' leases.
+// First half of our two-part keys; the one-part keys are the tasks' leases.
 const SCAN_CLASS: i32 = 71_624;
-const SINGLE_CLASS: i32 = 71_623;
+/// Of the locks of which there is one.
+pub(crate) const SINGLE_CLASS: i32 = 71_623;
+/// Migrations queue.
+pub(crate) const MIGRATION_KEY: i32 = 0;
+/// So do applied specs.
+pub(crate) const APPLY_KEY: i32 = 1;
 const RELAY_KEY: i32 = 2;
 
 /// Takes the lock for this session if it is free.

@@ -38,9 +38,13 @@ pub async fn begin_scan(
 }
 
 /// Records the counts, and moves the watermark, which only a scan that saw everything may do.
+///
+/// A spec that was applied meanwhile, as another version than `version`, may name another source: then the watermark
+/// stays where `apply` has set it.
 pub async fn finish_scan(
     client: &Client,
     scan_id: i64,
+    version: i32,
     counts: &ScanCounts,
 ) -> Result<(), tokio_postgres::Error> {
     client
@@ -53,7 +57,7 @@ pub async fn finish_scan(
                  RETURNING dataset_id
              )
              UPDATE longshore.dataset SET watermark = greatest(watermark, $7)
-             FROM scan WHERE dataset.id = scan.dataset_id",
+             FROM scan WHERE dataset.id = scan.dataset_id AND dataset.current_version = $8",
             &[
                 &scan_id,
                 &signed(counts.listed),
@@ -62,6 +66,7 @@ pub async fn finish_scan(
                 &Json(&counts.skipped),
                 &signed(counts.new_bytes),
                 &counts.newest_seen,
+                &version,
             ],
         )
         .await?;
@@ -79,13 +84,17 @@ pub async fn fail_scan(client: &Client, scan_id: i64, error: &str) -> Result<(),
     Ok(())
 }
 
-/// When the dataset's last scan began.
-pub async fn last_scan_started(
+/// When the dataset's last scan began that saw everything.
+pub async fn last_complete_scan(
     client: &Client,
     dataset_id: i32,
 ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
     let row = client
-        .query_one("SELECT max(started_time) FROM longshore.scan WHERE dataset_id = $1", &[&dataset_id])
+        .query_one(
+            "SELECT max(started_time) FROM longshore.scan
+             WHERE dataset_id = $1 AND finished_time IS NOT NULL AND error IS NULL",
+            &[&dataset_id],
+        )
         .await?;
     row.try_get(0)
 }

@@ -1,5 +1,5 @@
 //! How an attempt ends. Every statement is fenced by attempt and status, and says how many rows it changed: one, or the
-//! attempt was not ours any more.
+//! attempt was not ours any more. Inside a load's transaction `now()` is when the load began, hence `clock_timestamp()`.
 
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ pub async fn fail(
     settle(
         client,
         "UPDATE longshore.task
-         SET status = 'FAILED', failure_msg = $3, first_failure_time = coalesce(first_failure_time, now()),
-             published_time = NULL, modified_time = now()
+         SET status = 'FAILED', failure_msg = $3, first_failure_time = coalesce(first_failure_time, clock_timestamp()),
+             published_time = NULL, modified_time = clock_timestamp()
          WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
          RETURNING id, attempt, status AS outcome, failure_msg",
         &[&task_id, &attempt, &error],
@@ -108,14 +108,16 @@ pub async fn carve_out(
     let own_task = Uuid::now_v7();
     transaction
         .execute(
-            "INSERT INTO longshore.task (id, dataset_id, status, failure_msg, first_failure_time, traceparent)
-             SELECT $1, $2, 'FAILED', $3, now(), traceparent FROM longshore.task WHERE id = $4",
+            "INSERT INTO longshore.task (id, dataset_id, status, failure_msg, first_failure_time, traceparent,
+                                         created_time, modified_time)
+             SELECT $1, $2, 'FAILED', $3, clock_timestamp(), traceparent, clock_timestamp(), clock_timestamp()
+             FROM longshore.task WHERE id = $4",
             &[&own_task, &dataset_id, &reason, &task_id],
         )
         .await?;
     transaction
         .execute(
-            "UPDATE longshore.file SET task_id = $1, modified_time = now() WHERE id = $2 AND task_id = $3",
+            "UPDATE longshore.file SET task_id = $1, modified_time = clock_timestamp() WHERE id = $2 AND task_id = $3",
             &[&own_task, &file_id, &task_id],
         )
         .await?;

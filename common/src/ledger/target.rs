@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use thiserror::Error;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Transaction, error::SqlState};
 
 use crate::dataset::{Column, ColumnType, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
@@ -25,9 +25,23 @@ pub enum ApplyError {
     /// The spec and what is in the database do not go together.
     #[error("{0}")]
     Refused(String),
+    /// The table is in use.
+    #[error(
+        "the target table is in use (a load that runs, or an open transaction); nothing was changed, try again later"
+    )]
+    TableInUse(#[source] tokio_postgres::Error),
     /// The database failed.
     #[error("the database failed while the spec was applied")]
-    Database(#[from] tokio_postgres::Error),
+    Database(#[source] tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for ApplyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(state) if *state == SqlState::LOCK_NOT_AVAILABLE => Self::TableInUse(error),
+            _ => Self::Database(error),
+        }
+    }
 }
 
 struct ExistingColumn {

@@ -1,5 +1,7 @@
 //! Consuming tasks, with acknowledgement by hand.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use lapin::{
@@ -38,6 +40,9 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Receipt(Acker);
 
+/// A broker that hangs must not hold up a stop.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+
 impl TaskConsumer {
     /// Connects, declares, and consumes with at most `prefetch` messages unanswered.
     pub async fn open(queue: &Queue, worker_name: &str, prefetch: u16) -> anyhow::Result<Self> {
@@ -73,7 +78,8 @@ impl TaskConsumer {
                     });
                 }
                 Err(error) => {
-                    warn!("rejecting a message to the dead-letter queue: {}", crate::error::chain(&error));
+                    // Without its source, which may repeat what the message says.
+                    warn!("rejecting a message to the dead-letter queue: {error}");
                     delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
                 }
             }
@@ -86,14 +92,20 @@ impl TaskConsumer {
     }
 
     /// Asks the broker for no more messages; those in hand can still be answered.
-    pub async fn stop(&self) -> lapin::Result<()> {
-        self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await
+    pub async fn stop(&self) {
+        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        match tokio::time::timeout(FAREWELL_LIMIT, cancelling).await {
+            Ok(Ok(())) => {}
+            // What it sends from now on goes back to the queue when the connection is closed.
+            Ok(Err(error)) => debug!("cannot cancel the consumer: {}", crate::error::chain(&error)),
+            Err(_) => debug!("the broker does not answer the cancelling of the consumer"),
+        }
     }
 
     /// Closes the connection; unanswered messages go back to the queue.
     pub async fn close(self) {
         let farewell = self.connection.close(200, "done".into());
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), farewell).await;
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, farewell).await;
     }
 }
 

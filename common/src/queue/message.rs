@@ -8,15 +8,15 @@ const VERSION: u32 = 1;
 
 /// A message's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskMessage {
+pub(super) struct TaskMessage {
     version: u32,
     /// The task to look up in Postgres.
-    pub task_id: Uuid,
+    pub(super) task_id: Uuid,
 }
 
 /// A message that is none of ours, or of a version that we do not know.
 #[derive(Debug, Error)]
-pub enum MalformedMessage {
+pub(super) enum MalformedMessage {
     /// Not the JSON that we write.
     #[error("the message is not a task message")]
     NotOurs(#[source] serde_json::Error),
@@ -27,17 +27,17 @@ pub enum MalformedMessage {
 
 impl TaskMessage {
     /// A message for a task.
-    pub fn new(task_id: Uuid) -> Self {
+    pub(super) fn new(task_id: Uuid) -> Self {
         Self { version: VERSION, task_id }
     }
 
     /// The body's bytes.
-    pub fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
         format!(r#"{{"version":{},"task_id":"{}"}}"#, self.version, self.task_id).into_bytes()
     }
 
     /// Reads a body.
-    pub fn from_bytes(body: &[u8]) -> Result<Self, MalformedMessage> {
+    pub(super) fn from_bytes(body: &[u8]) -> Result<Self, MalformedMessage> {
         let message: Self = serde_json::from_slice(body).map_err(MalformedMessage::NotOurs)?;
         if message.version != VERSION {
             return Err(MalformedMessage::UnknownVersion(message.version));

@@ -8,6 +8,5 @@ mod topology;
 
 pub use connection::{Queue, QueueConfig};
 pub use consumer::{Receipt, Received, TaskConsumer};
-pub use message::{MalformedMessage, TaskMessage};
 pub use publisher::Publisher;
 pub use topology::QueueCounts;

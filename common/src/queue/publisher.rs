@@ -37,11 +37,20 @@ impl Publisher {
         Ok(Self { queue: queue.clone(), connection, channel })
     }
 
+    /// Whether the broker takes no messages for now, because of a memory or disk alarm.
+    pub fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
     /// Publishes the tasks, each with its W3C trace context, and returns those that the broker has confirmed.
     ///
     /// All are sent before the first confirm is awaited. A task that was returned as unroutable, refused or not
     /// confirmed in time is not among them; an error means that none may be taken as confirmed.
     pub async fn publish(&self, tasks: &[(Uuid, Option<String>)]) -> anyhow::Result<Vec<Uuid>> {
+        anyhow::ensure!(
+            !self.is_blocked(),
+            "the broker takes no messages: it is under a memory or disk alarm"
+        );
         let mut pending = Vec::with_capacity(tasks.len());
         for (task_id, traceparent) in tasks {
             let sent = tokio::time::timeout(PUBLISH_TIMEOUT, self.send(*task_id, traceparent.as_deref()));

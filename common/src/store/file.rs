@@ -140,6 +140,12 @@ impl OpenFile {
     }
 }
 
+/// Whether the source is a folder that this machine can see.
+pub async fn has_source(source: &str) -> bool {
+    let path = Url::parse(source).ok().and_then(|url| url.to_file_path().ok());
+    blocking(move || Ok(path.is_some_and(|path| path.is_dir()))).await.unwrap_or(false)
+}
+
 /// Runs file operations, which may hang on a mount, off the threads that serve connections.
 async fn blocking<T: Send + 'static>(
     operation: impl FnOnce() -> Result<T, StoreError> + Send + 'static,

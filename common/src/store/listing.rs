@@ -1,6 +1,10 @@
 //! Listing a local folder. Links are not followed, and every name that a file can have is listed.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -50,21 +54,27 @@ pub async fn list(
 ) -> anyhow::Result<()> {
     let root =
         Url::parse(source)?.to_file_path().map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
-    std::fs::read_dir(&root).map_err(|error| anyhow::anyhow!("cannot list {source}: {error}"))?;
     let patterns = patterns(include)?;
+    let source = source.to_owned();
     let walk = move || {
-        let mut page = Vec::with_capacity(page_len);
+        std::fs::read_dir(&root).map_err(|error| anyhow::anyhow!("cannot list {source}: {error}"))?;
+        let (mut page, mut sent) = (Vec::with_capacity(page_len), Instant::now());
         // min_depth 1: the root itself is no entry. Links are never followed: they may lead out of the source.
         for entry in WalkDir::new(&root).min_depth(1).follow_links(false) {
             let Some(listed) = look_at(entry, &root, &patterns) else { continue };
             page.push(listed);
-            if page.len() == page_len && pages.blocking_send(std::mem::take(&mut page)).is_err() {
-                return; // Whoever asked has stopped.
+            // A slow store shows that it lives.
+            if page.len() == page_len || sent.elapsed() > Duration::from_secs(1) {
+                if pages.blocking_send(std::mem::take(&mut page)).is_err() {
+                    return Ok(()); // Whoever asked has stopped.
+                }
+                sent = Instant::now();
             }
         }
         let _ = pages.blocking_send(page);
+        Ok(())
     };
-    Ok(tokio::task::spawn_blocking(walk).await?)
+    tokio::task::spawn_blocking(walk).await?
 }
 
 fn patterns(include: &[String]) -> Result<GlobSet, globset::Error> {

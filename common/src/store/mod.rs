@@ -4,5 +4,5 @@ mod file;
 mod listing;
 mod time;
 
-pub use file::{OpenFile, StoreError, StoredFile};
+pub use file::{OpenFile, StoreError, StoredFile, has_source};
 pub use listing::{Listed, Skipped, list};

@@ -74,6 +74,14 @@ pub fn start(service_name: &'static str, log_directives: &str) -> anyhow::Result
     Ok(Telemetry { traces, metrics })
 }
 
+/// A text that cannot break out of its line, forge another one, or move a terminal's cursor.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = stderr::escaped(text, false);
+    line.pop(); // The line break.
+    line
+}
+
 impl Telemetry {
     /// Sends what is left to the collector and ends the export. Takes a few seconds at most, also
     /// when no collector answers; what could not be sent by then is lost.

@@ -94,12 +94,13 @@ async fn too_many_rejects_fail_the_file_and_leave_none_of_its_rows() {
 #[tokio::test]
 async fn a_file_overwritten_in_mid_read_never_gives_mixed_rows() {
     let stage = Stage::with_loans().await;
-    let path = stage.put("a.csv", loan_file(1..=30_000));
+    let (before, after) = (100_001..=140_000, 200_001..=240_000);
+    let path = stage.put("a.csv", loan_file(before));
     stage.scan().await;
-    let worker = stage.spawn_slow_worker(150, &[]);
-    worker.logs("claimed").await;
-    // In place, so that the open handle sees it: the same size, other ids.
-    let overwritten = loan_file(100_001..=130_000);
+    let worker = stage.worker_in_mid_load(&[]).await;
+    // In place, so that the open handle sees it, and of the same size.
+    let overwritten = loan_file(after);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), overwritten.len() as u64);
     std::fs::write(&path, overwritten).unwrap();
     eventually("the task failed", || async {
         stage.number("SELECT count(*) FROM longshore.task WHERE status = 'FAILED'").await == 1
@@ -111,8 +112,38 @@ async fn a_file_overwritten_in_mid_read_never_gives_mixed_rows() {
     drop(worker);
     stage.scan().await;
     stage.drain().await;
-    assert_eq!(stage.loans().await, (30_000, 30_000));
-    assert_eq!(stage.number("SELECT min(application_id) FROM reporting.loan_applications").await, 100_001);
+    assert_eq!(stage.loans().await, (40_000, 40_000));
+    assert_eq!(stage.number("SELECT min(application_id) FROM reporting.loan_applications").await, 200_001);
+}
+
+#[tokio::test]
+async fn a_worker_without_the_folder_tries_again_instead_of_failing_the_files() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let away = stage.folder().join("away");
+    std::fs::rename(&stage.inbox, &away).unwrap();
+    let _worker = stage.spawn(&["worker"]);
+    let retried =
+        "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY' AND error LIKE '%on this machine%'";
+    eventually("the task is tried again", || async { stage.number(retried).await >= 1 }).await;
+    std::fs::rename(&away, &stage.inbox).unwrap();
+    let _scanner = stage.spawn(&["scanner"]);
+    eventually("the rows", || async { stage.loans().await == (10, 10) }).await;
+}
+
+#[tokio::test]
+async fn hostile_header_names_cost_their_file_alone() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=3));
+    stage
+        .put("b.csv", loan_file(4..=6).replacen("OfDependents\n", "OfDependents,x\0\u{1b}[31m\u{202e}\n", 1));
+    stage.put("c.csv", loan_file(7..=9));
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (6, 6));
+    let failed = stage.ok(&["tasks", "--status", "FAILED"]).await.stdout;
+    assert!(failed.contains("does not name") && !failed.contains(['\0', '\u{1b}', '\u{202e}']), "{failed:?}");
 }
 
 #[tokio::test]
@@ -174,7 +205,6 @@ async fn a_transient_failure_is_tried_again_with_its_cause_kept() {
     let stage = Stage::with_loans().await;
     stage.put("a.csv", loan_file(1..=30_000));
     stage.scan().await;
-    let _scanner = stage.spawn(&["scanner"]);
     let worker = stage.spawn_slow_worker(100, &[]);
     worker.logs("claimed").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND datname = current_database()";
@@ -183,11 +213,30 @@ async fn a_transient_failure_is_tried_again_with_its_cause_kept() {
         !client.query(end, &[]).await.unwrap().is_empty()
     })
     .await;
+    let settled = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY'";
+    eventually("the worker settled the task", || async { stage.number(settled).await == 1 }).await;
+    let _scanner = stage.spawn(&["scanner"]);
     eventually("all rows", || async { stage.loans().await.0 == 30_000 }).await;
     stage.assert_each_loan_once(30_000).await;
-    let outcomes = stage.texts("SELECT outcome FROM longshore.attempt ORDER BY attempt").await;
-    assert_eq!(outcomes, ["RETRY", "LOADED"]);
-    let cause = stage.texts("SELECT error FROM longshore.attempt WHERE attempt = 1").await;
-    assert!(cause[0].contains("the database failed"), "{cause:?}");
+    let causes =
+        stage.texts("SELECT concat(outcome, ' ', error) FROM longshore.attempt ORDER BY attempt").await;
+    assert!(causes[0].starts_with("RETRY the database failed") && causes[1] == "LOADED ", "{causes:?}");
     assert_eq!(stage.number("SELECT deaths FROM longshore.task").await, 0);
+}
+
+#[tokio::test]
+async fn a_load_that_hangs_is_given_up_and_tried_again() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let mut client = stage.client().await;
+    let lock = client.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE reporting.loan_applications").await.unwrap();
+    let _worker = stage.spawn_with(&["worker"], &[("LONGSHORE_STALL_LIMIT", "1s")]);
+    let stalled =
+        "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY' AND error LIKE 'nothing moved%'";
+    eventually("the load was given up", || async { stage.number(stalled).await == 1 }).await;
+    lock.rollback().await.unwrap();
+    let _scanner = stage.spawn(&["scanner"]);
+    eventually("the rows", || async { stage.loans().await == (10, 10) }).await;
 }

@@ -176,3 +176,19 @@ async fn scans_at_the_same_time_record_each_file_once() {
     stage.assert_each_loan_once(20).await;
     assert_eq!(stage.number("SELECT count(*) FROM longshore.file").await, 20);
 }
+
+#[tokio::test]
+async fn another_source_is_compared_whole_however_old_its_files_are() {
+    let mut stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    let other = stage.folder().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("old.csv"), loan_file(3..=4)).unwrap();
+    set_modified(&other.join("old.csv"), SystemTime::now() - 100 * HOUR);
+    stage.environment.insert("LONGSHORE_INBOX".to_owned(), other.to_str().unwrap().to_owned());
+    stage.ok(&["dataset", "apply", &stage.loan_spec()]).await;
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    stage.assert_each_loan_once(4).await;
+}

@@ -3,7 +3,7 @@
 use longshore_tests::{Finished, Stage};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 /// A command, one setting, and what the refusal must say.
@@ -42,9 +42,30 @@ async fn a_start_waits_for_its_servers_says_so_once_and_gives_up() {
 }
 
 #[tokio::test]
-async fn a_worker_starts_once_its_servers_answer() {
+async fn a_start_goes_on_once_its_servers_answer() {
     let stage = Stage::with_loans().await;
-    stage.ok(&["health"]).await;
+    let url = stage.database_url();
+    let (_, server) = url.rsplit_once('@').unwrap();
+    let (server, _) = server.split_once('/').unwrap();
+    // A port on which nobody listens yet.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let through_port = url.replace(server, &format!("127.0.0.1:{port}"));
+    let worker = stage.spawn_with(&["worker"], &[("DATABASE_URL", &through_port)]);
+    worker.logs("waiting for Postgres").await;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let mut to = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    worker.logs("consuming").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_at_once() {
+    let stage = Stage::with_loans().await;
     let wrong = stage.database_url().replacen("longshore:", "longshore:not-", 1);
     let finished = stage.run_with(&["worker"], &[("DATABASE_URL", &wrong)]).await;
     assert_one_sentence(&finished, 1, &["refused the connection", "password authentication failed"]);

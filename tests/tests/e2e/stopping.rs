@@ -4,18 +4,11 @@ use longshore_tests::{Process, Stage, eventually, loan_file};
 
 const ROWS: u64 = 40_000;
 
-/// A worker that reads slowly, in the middle of a load: PROCESSING, and bytes > 0 by its heartbeat.
+/// A worker in the middle of a load of one file with the ids 1 to [`ROWS`].
 async fn in_mid_load(stage: &Stage, environment: &[(&str, &str)]) -> Process {
     stage.put("a.csv", loan_file(1..=ROWS));
     stage.scan().await;
-    // 20 chunks of 128 KiB: more than ten seconds.
-    let worker = stage.spawn_slow_worker(600, environment);
-    worker.logs("claimed").await;
-    let reading = "SELECT count(*) FROM longshore.task JOIN longshore.attempt ON attempt.task_id = task.id
-        WHERE task.status = 'PROCESSING' AND attempt.bytes_read > 0 AND attempt.finished_time IS NULL";
-    eventually("PROCESSING with bytes", || async { stage.number(reading).await == 1 }).await;
-    assert_eq!(stage.loans().await.0, 0);
-    worker
+    stage.worker_in_mid_load(environment).await
 }
 
 #[tokio::test]
@@ -67,7 +60,7 @@ async fn a_task_that_kills_its_workers_is_failed_as_poison() {
     stage.put("a.csv", loan_file(1..=10));
     stage.scan().await;
     for _ in 0..2 {
-        // The fail point ends the process in mid-load, as an abort would.
+        // Killed in mid-load, as by the kernel when memory runs out.
         let mut worker = stage.spawn_with(&["worker"], &[("FAILPOINTS", "worker::read_chunk=sleep(60000)")]);
         worker.logs("claimed").await;
         worker.signal("KILL");

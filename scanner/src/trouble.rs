@@ -1,0 +1,47 @@
+//! A loop that goes on through outages.
+
+use std::time::Duration;
+
+use longshore_common::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Says once that something fails and once that it works again, and waits longer while it fails.
+pub(crate) struct Trouble {
+    what: &'static str,
+    backoff: Backoff,
+    wait: Option<Duration>,
+}
+
+impl Trouble {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, backoff: Backoff::up_to(Duration::from_secs(10)), wait: None }
+    }
+
+    pub(crate) fn note(&mut self, outcome: anyhow::Result<()>) {
+        match outcome {
+            Ok(()) => {
+                if self.wait.take().is_some() {
+                    info!("{} works again", self.what);
+                    self.backoff.reset();
+                }
+            }
+            Err(error) => {
+                if self.wait.is_none() {
+                    warn!("{} fails, trying again until it works: {error:#}", self.what);
+                }
+                self.wait = Some(self.backoff.next_wait());
+            }
+        }
+    }
+
+    /// Waits for the next tick, or longer in trouble; `false` when it is time to stop.
+    pub(crate) async fn pause(&self, tick: Duration, stop: &CancellationToken) -> bool {
+        let wait = self.wait.map_or(tick, |wait| wait.max(tick));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
+        }
+    }
+}
