@@ -62,7 +62,7 @@ pub async fn read_rejects(
              FROM longshore.reject
              JOIN longshore.file ON file.id = reject.file_id
              WHERE ($1::integer IS NULL OR file.dataset_id = $1) AND ($2::text IS NULL OR file.uri = $2)
-             ORDER BY reject.file_id, reject.line
+             ORDER BY file.uri, reject.file_id, reject.line
              LIMIT $3",
             parameters,
         )

@@ -1,0 +1,57 @@
+# `make` alone prints what there is. Every target with a `##` behind it appears there.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help demo up down psql status logs test check fmt bench clean
+
+# The tests start the program itself, with the fail points that no release has. Whatever builds for
+# them names the same packages and features, so that nothing is built twice or replaced by another.
+TEST_BUILD := --workspace --features longshore/failpoints
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+RUN_TESTS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore cargo test $(TEST_BUILD) $(ARGS)
+RUN_BENCH := env LONGSHORE_BIN=$(TARGET_DIR)/release/longshore \
+	cargo run --release -p longshore-tests --bin bench -- $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+help: ## what there is
+	@echo 'Usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## load 1,000,000 sample rows with servers of its own, check and show them, stop again
+	@scripts/demo
+
+up: ## leave Longshore running on a folder: ./inbox, or another as in make up INBOX=/path
+	@scripts/demo up $(if $(INBOX),"$(INBOX)")
+
+down: ## stop what `make up` started, and remove its data
+	@scripts/demo down
+
+psql: ## open psql on the database of `make up`
+	@scripts/demo psql
+
+status: ## show what `make up` left running, and how far it is
+	@scripts/demo status
+
+logs: ## follow the logs of what `make up` left running
+	@scripts/demo logs
+
+test: ## all tests, on real servers of their own, or on DATABASE_URL and AMQP_URL; ARGS=name picks some
+	@[[ "$${DATABASE_URL:+set}" == "$${AMQP_URL:+set}" ]] || \
+		{ echo 'make: set both DATABASE_URL and AMQP_URL, or neither' >&2; exit 2; }
+	cargo build --all-targets $(TEST_BUILD)
+	@if [[ -n "$$DATABASE_URL" ]]; then $(RUN_TESTS); else scripts/stack run test -- $(RUN_TESTS); fi
+
+check: ## formatting, lints and documentation, without a warning
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy $(TEST_BUILD) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+
+fmt: ## format the code
+	cargo fmt --all
+
+bench: ## measure against the goals, on servers of its own; ONLY=figure picks one
+	cargo build --release -p longshore
+	@scripts/stack run bench -- $(RUN_BENCH)
+
+clean: ## remove what was built
+	cargo clean
