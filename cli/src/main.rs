@@ -9,7 +9,10 @@ mod output;
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use longshore_common::telemetry::{self, TelemetryConfig};
+use longshore_common::{
+    error::chain,
+    telemetry::{self, TelemetryConfig},
+};
 
 use crate::{commands::*, output::WrongCall};
 
@@ -110,6 +113,6 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Prints the error in one line; wrong calls and settings are exit code 2, everything else is 1.
 fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("longshore: {}", output::one_line(&format!("{error:#}")));
+    eprintln!("longshore: {}", output::one_line(&chain(error.as_ref())));
     if output::is_wrong_call(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

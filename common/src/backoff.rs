@@ -4,6 +4,8 @@ use std::{future::Future, time::Duration};
 
 use tracing::{info, warn};
 
+use crate::error::chain;
+
 /// Doubles from 100 ms to a ceiling; starts again after a success.
 #[derive(Debug)]
 pub struct Backoff {
@@ -69,7 +71,7 @@ where
             )));
         }
         if !said {
-            warn!("waiting for {what}: {error:#}");
+            warn!("waiting for {what}: {}", chain(error.as_ref()));
             said = true;
         }
         tokio::time::sleep(wait).await;

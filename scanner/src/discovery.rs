@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;
 
+/// The reason under which files are counted that changed too recently.
+pub(crate) const SETTLING: &str = "settling";
+
 /// A store that lists nothing for this long has hung.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -120,7 +123,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         if changed_time + self.dataset.spec.discovery.settle.0 > now {
-            self.wait(&file, "settling");
+            self.wait(&file, SETTLING);
             return None;
         }
         Some(file)

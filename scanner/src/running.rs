@@ -1,6 +1,9 @@
 //! The scans that the service runs right now, each on a connection of its own.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::Pool;
 use longshore_common::{database, ledger::StoredDataset};
@@ -8,16 +11,24 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::scan::{ScanOptions, scan_dataset};
+use crate::{
+    discovery::SETTLING,
+    scan::{ScanOptions, scan_dataset},
+};
 
 /// Scans that run at once; other datasets wait for their turn.
 pub(crate) const MAX_SCANS: usize = 4;
 
+/// When a dataset is to be scanned again, if not by its schedule only.
+type Again = Option<Duration>;
+
+/// After a scan that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
 #[derive(Default)]
 pub(crate) struct RunningScans {
     dataset_ids: HashMap<Id, i32>,
-    /// Whether the scan succeeded.
-    tasks: JoinSet<bool>,
+    tasks: JoinSet<Again>,
 }
 
 impl RunningScans {
@@ -33,27 +44,27 @@ impl RunningScans {
         let dataset_id = dataset.id;
         let task = self.tasks.spawn(async move {
             match scan(&pool, &dataset, &stop).await {
-                Ok(()) => true,
+                Ok(again) => again,
                 Err(_) if stop.is_cancelled() => {
                     info!(dataset = %dataset.spec.name, "left the scan to the next start");
-                    false
+                    None
                 }
                 Err(error) => {
                     error!(dataset = %dataset.spec.name, "the scan failed and will be tried again: {error:#}");
-                    false
+                    Some(AFTER_FAILURE)
                 }
             }
         });
         self.dataset_ids.insert(task.id(), dataset_id);
     }
 
-    /// Forgets the scans that have ended; gives the ids of the datasets whose scan failed.
-    pub(crate) fn reap(&mut self) -> Vec<i32> {
-        let mut failed = Vec::new();
+    /// Forgets the scans that have ended; gives the datasets that are to be scanned again, and after what time.
+    pub(crate) fn reap(&mut self) -> Vec<(i32, Duration)> {
+        let mut again = Vec::new();
         while let Some(ended) = self.tasks.try_join_next_with_id() {
-            failed.extend(self.forget(ended));
+            again.extend(self.forget(ended));
         }
-        failed
+        again
     }
 
     /// Waits for all.
@@ -63,21 +74,25 @@ impl RunningScans {
         }
     }
 
-    fn forget(&mut self, ended: Result<(Id, bool), JoinError>) -> Option<i32> {
-        let (id, succeeded) = match ended {
+    fn forget(&mut self, ended: Result<(Id, Again), JoinError>) -> Option<(i32, Duration)> {
+        let (id, again) = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 error!("a scan ended abnormally and will be tried again: {error}");
-                (error.id(), false)
+                (error.id(), Some(AFTER_FAILURE))
             }
         };
-        self.dataset_ids.remove(&id).filter(|_| !succeeded)
+        self.dataset_ids.remove(&id).zip(again)
     }
 }
 
-async fn scan(pool: &Pool, dataset: &StoredDataset, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn scan(pool: &Pool, dataset: &StoredDataset, stop: &CancellationToken) -> anyhow::Result<Again> {
+    let started = Instant::now();
     let mut session = database::session(pool).await?;
-    scan_dataset(&mut session, dataset, ScanOptions::default(), stop, &|_| {}).await?;
+    let report = scan_dataset(&mut session, dataset, ScanOptions::default(), stop, &|_| {}).await?;
     session.give_back();
-    Ok(())
+    // Files that had not settled need not wait for the schedule, an hour perhaps; but a large store is not to be listed
+    // all the time because something is always being written.
+    let is_settling = report.counts.is_some_and(|counts| counts.skipped.contains_key(SETTLING));
+    Ok(is_settling.then(|| dataset.spec.discovery.settle.0.max(10 * started.elapsed())))
 }

@@ -55,8 +55,12 @@ pub async fn scan_dataset(
         ledger::unlock(client, Lock::Scan(dataset.id)).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
         info!(
-            dataset = %name, listed = counts.listed, new = counts.new, known = counts.known,
-            skipped = counts.skipped.values().sum::<u64>(), tasks = batches.tasks, "scanned"
+            listed = counts.listed,
+            new = counts.new,
+            known = counts.known,
+            skipped = counts.skipped.values().sum::<u64>(),
+            tasks = batches.tasks,
+            "scanned"
         );
         Ok(ScanReport { dataset: name, counts: Some(counts), batches })
     }
@@ -78,7 +82,7 @@ pub(crate) async fn send_due_batches(client: &mut Client, dataset: &StoredDatase
         let report = batching::send_batches(client, dataset, false).await?;
         ledger::unlock(client, Lock::Scan(dataset.id)).await?;
         if report.tasks > 0 {
-            info!(dataset = %name, tasks = report.tasks, files = report.files, "sent batches that were due");
+            info!(tasks = report.tasks, files = report.files, "sent batches that were due");
         }
         Ok(())
     }

@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use longshore_common::{
     dataset::Schedule,
     ledger::{self, StoredDataset},
 };
 use tokio_postgres::Client;
-
-/// When a scan is tried again that failed.
-const AFTER_FAILURE: TimeDelta = TimeDelta::seconds(30);
 
 /// The next due time of each dataset, by its id.
 #[derive(Debug, Default)]
@@ -38,11 +35,10 @@ impl DueTimes {
         Ok(due.is_some_and(|due| due <= now))
     }
 
-    /// The dataset's scan failed: it is due again soon, whatever its schedule.
-    pub(crate) fn failed(&mut self, dataset_id: i32, now: DateTime<Utc>) {
+    /// The dataset is due at `time`, if its schedule does not say earlier.
+    pub(crate) fn at_the_latest(&mut self, dataset_id: i32, time: DateTime<Utc>) {
         if let Some((_, due)) = self.0.get_mut(&dataset_id) {
-            let soon = now + AFTER_FAILURE;
-            *due = Some(due.map_or(soon, |due| due.min(soon)));
+            *due = Some(due.map_or(time, |due| due.min(time)));
         }
     }
 

@@ -103,8 +103,8 @@ impl Books {
     async fn run(mut self, tick: Duration) {
         let mut trouble = Trouble::new("reading and writing the books");
         while trouble.pause(tick, &self.stop).await {
-            for dataset_id in self.scans.reap() {
-                self.due_times.failed(dataset_id, Utc::now());
+            for (dataset_id, wait) in self.scans.reap() {
+                self.due_times.at_the_latest(dataset_id, Utc::now() + wait);
             }
             trouble.note(self.tick().await);
         }

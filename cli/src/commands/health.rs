@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use longshore_common::error::chain;
 
 use crate::{connect::ServerArgs, output};
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
         match answer {
             Ok(()) => output::print(&format!("{server}: ok"))?,
             Err(error) => {
-                output::print(&format!("{server}: {}", output::one_line(&format!("{error:#}"))))?;
+                output::print(&format!("{server}: {}", output::one_line(&chain(error.as_ref()))))?;
                 code = ExitCode::FAILURE;
             }
         }

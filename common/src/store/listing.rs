@@ -131,7 +131,9 @@ fn gone_or_unreadable(error: &walkdir::Error) -> Option<Listed> {
     if gone {
         return None;
     }
-    tracing::warn!(path = ?error.path(), cause = ?error.io_error().map(std::io::Error::kind), "cannot look at a path");
+    let path = error.path().unwrap_or(Path::new("")).display();
+    let cause = error.io_error().map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(%path, "cannot look at a path, its files are left out: {cause}");
     Some(Listed::Skipped(Skipped::Unreadable))
 }
 

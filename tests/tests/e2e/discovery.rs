@@ -85,6 +85,18 @@ async fn a_file_that_has_not_settled_waits_however_it_is_dated() {
 }
 
 #[tokio::test]
+async fn the_service_looks_again_at_what_had_not_settled() {
+    let stage = Stage::with_loans_and(&[("LONGSHORE_SETTLE", "3s")]).await;
+    stage.put("a.csv", loan_file(1..=2));
+    // Scheduled once a year: the first scan, at once, finds a file that has not settled.
+    let _scanner = stage.spawn(&["scanner"]);
+    let _worker = stage.spawn(&["worker"]);
+    eventually("the rows", || async { stage.loans().await == (2, 2) }).await;
+    let settling = "SELECT count(*) FROM longshore.scan WHERE files_skipped ->> 'settling' = '1'";
+    assert!(stage.number(settling).await >= 1);
+}
+
+#[tokio::test]
 async fn files_wait_for_a_batch_in_the_order_of_their_modified_time() {
     let stage = Stage::with_loans_and(&[("LONGSHORE_BATCH_BYTES", "1 B")]).await;
     let now = SystemTime::now();
