@@ -8,6 +8,7 @@ use longshore_common::{
     database::{Database, DatabaseConfig},
     queue::{Queue, QueueConfig},
 };
+use tokio_util::sync::CancellationToken;
 
 /// A command that talks to Postgres.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +34,17 @@ fn timeout(text: &str) -> Result<Duration, String> {
     let allowed = "allowed is 0s to 1h";
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {allowed}"))?;
     if duration <= Duration::from_secs(3600) { Ok(duration) } else { Err(allowed.to_owned()) }
+}
+
+/// Waits for a start's connections, unless a signal ends the wait first.
+pub(crate) async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    connecting: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        connected = connecting => connected.map(Some),
+        () = stop.cancelled() => Ok(None),
+    }
 }
 
 impl DatabaseArgs {

@@ -18,4 +18,4 @@ mod settle;
 mod task;
 
 pub use config::WorkerConfig;
-pub use service::{StopReason, run};
+pub use service::{BOOKS_POOL_SIZE, StopReason, run};

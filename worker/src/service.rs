@@ -6,8 +6,7 @@ use anyhow::Context;
 use deadpool_postgres::Pool;
 use longshore_common::{
     backoff::Backoff,
-    database::{self, Database},
-    ledger,
+    database, ledger,
     queue::{Queue, TaskConsumer},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -25,28 +24,29 @@ use crate::{
 pub enum StopReason {
     /// By a signal.
     Told,
-    /// `--drain`, and no task is left.
+    /// `--drain`, and no published task is left.
     Drained,
 }
 
-/// Runs until `stop` is cancelled or, with `drain`, until no task is left. Loads that run then have the grace to finish;
-/// the others are given back.
+/// Connections of [`run`]'s `books_pool`: the heartbeat, a drain's look, a settlement.
+pub const BOOKS_POOL_SIZE: usize = 3;
+
+/// Runs until `stop` is cancelled or, with `drain`, until no published task is left. Loads that run then have the grace
+/// to finish; the others are given back. `load_pool` has a connection for each load at once.
 pub async fn run(
-    database: &Database,
+    load_pool: Pool,
+    books_pool: Pool,
     queue: &Queue,
     config: WorkerConfig,
-    connect_timeout: Duration,
     stop: CancellationToken,
-) -> anyhow::Result<StopReason> {
-    let load_pool = database.connected_pool(usize::from(config.concurrency), connect_timeout).await?;
-    queue.wait_until_ready(connect_timeout).await?;
+) -> StopReason {
     let shared = Arc::new(Shared {
         worker_name: worker_name(),
         permits: Semaphore::new(usize::from(config.concurrency)),
         load_pool,
-        books_pool: database.pool(3)?,
+        books_pool,
         running: RunningLoads::default(),
-        stop: stop.clone(),
+        stop,
         give_up: CancellationToken::new(),
         config,
     });
@@ -57,10 +57,10 @@ pub async fn run(
     heart.abort();
     let why = match reason {
         StopReason::Told => "told to",
-        StopReason::Drained => "no task is left",
+        StopReason::Drained => "no published task is left",
     };
     info!("worker stopped: {why}");
-    Ok(reason)
+    reason
 }
 
 /// Consumes; a lost consumer is opened again, and loads that run then go on.
@@ -76,7 +76,7 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
                 return StopReason::Told;
             }
         };
-        let received = match opened {
+        let error = match opened {
             Ok(mut consumer) => {
                 info!("consuming");
                 backoff.reset();
@@ -90,7 +90,7 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
             }
             Err(error) => error,
         };
-        warn!("lost the queue, trying again until it works: {received:#}");
+        warn!("lost the queue, trying again until it works: {error:#}");
         tokio::select! {
             () = tokio::time::sleep(backoff.next_wait()) => {}
             () = shared.stop.cancelled() => {}

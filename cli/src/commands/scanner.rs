@@ -4,7 +4,7 @@ use clap::Args;
 use longshore_common::shutdown;
 use longshore_scanner::{POOL_SIZE, ScannerConfig};
 
-use crate::connect::ServerArgs;
+use crate::connect::{ServerArgs, unless_stopped};
 
 #[derive(Debug, Args)]
 pub(crate) struct ScannerArgs {
@@ -18,8 +18,12 @@ pub(crate) async fn run(args: ScannerArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore scanner")?;
     let stop = shutdown::on_signal()?;
     let timeout = args.servers.database.connect_timeout;
-    let pool = database.connected_pool(POOL_SIZE, timeout).await?;
-    queue.wait_until_ready(timeout).await?;
+    let connecting = async {
+        let pool = database.connected_pool(POOL_SIZE, timeout).await?;
+        queue.wait_until_ready(timeout).await?;
+        Ok(pool)
+    };
+    let Some(pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
     longshore_scanner::run(pool, queue, args.config, stop).await;
     Ok(ExitCode::SUCCESS)
 }

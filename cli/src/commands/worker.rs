@@ -2,9 +2,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longshore_common::shutdown;
-use longshore_worker::WorkerConfig;
+use longshore_worker::{BOOKS_POOL_SIZE, WorkerConfig};
 
-use crate::connect::ServerArgs;
+use crate::connect::{ServerArgs, unless_stopped};
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -18,6 +18,13 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore worker")?;
     let stop = shutdown::on_signal()?;
     let timeout = args.servers.database.connect_timeout;
-    longshore_worker::run(&database, &queue, args.config, timeout, stop).await?;
+    let connecting = async {
+        let load_pool = database.connected_pool(usize::from(args.config.concurrency), timeout).await?;
+        queue.wait_until_ready(timeout).await?;
+        Ok(load_pool)
+    };
+    let Some(load_pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
+    let books_pool = database.pool(BOOKS_POOL_SIZE)?;
+    longshore_worker::run(load_pool, books_pool, &queue, args.config, stop).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -64,6 +64,17 @@ async fn a_start_goes_on_once_its_servers_answer() {
 }
 
 #[tokio::test]
+async fn sigterm_ends_a_start_that_waits_for_its_servers() {
+    let stage = Stage::with_loans().await;
+    for service in ["worker", "scanner"] {
+        let mut waiting = stage.spawn_with(&[service], &[("AMQP_URL", "amqp://u:p@127.0.0.1:1")]);
+        waiting.logs("waiting for RabbitMQ").await;
+        waiting.signal("TERM");
+        assert!(waiting.ended().await.success(), "{}", waiting.log());
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused_at_once() {
     let stage = Stage::with_loans().await;
     let wrong = stage.database_url().replacen("longshore:", "longshore:not-", 1);
