@@ -49,7 +49,7 @@ where
     let mut said = false;
     loop {
         let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let attempt = tokio::time::timeout(remaining.max(Duration::from_millis(100)), connect()).await;
+        let attempt = tokio::time::timeout(remaining.max(Duration::from_secs(1)), connect()).await;
         let error = match attempt {
             Ok(Ok(connected)) => {
                 if said {

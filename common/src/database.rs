@@ -119,8 +119,11 @@ impl Database {
         let pool = self.pool(size)?;
         let what = format!("Postgres at {}", self.address());
         backoff::wait_for(&what, timeout, is_final, || async {
-            drop(pool.get().await?);
-            Ok(())
+            match pool.get().await {
+                Ok(_) => Ok(()),
+                Err(PoolError::Backend(error)) => Err(error.into()),
+                Err(error) => Err(error.into()),
+            }
         })
         .await?;
         Ok(pool)

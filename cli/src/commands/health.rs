@@ -26,7 +26,8 @@ pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
         match answer {
             Ok(()) => output::print(&format!("{server}: ok"))?,
             Err(error) => {
-                output::print(&format!("{server}: {}", output::one_line(&chain(error.as_ref()))))?;
+                // It names the server itself.
+                output::print(&output::one_line(&chain(error.as_ref())))?;
                 code = ExitCode::FAILURE;
             }
         }
