@@ -113,6 +113,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Prints the error in one line; wrong calls and settings are exit code 2, everything else is 1.
 fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("longshore: {}", output::one_line(&chain(error.as_ref())));
+    let hint = if output::lacks_schema(error) { "; run `longshore migrate` first" } else { "" };
+    eprintln!("longshore: {}{hint}", output::one_line(&chain(error.as_ref())));
     if output::is_wrong_call(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

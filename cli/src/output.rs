@@ -1,13 +1,14 @@
 //! What commands print: tables that line up, one JSON value, errors in one line.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets};
 pub(crate) use longshore_common::telemetry::one_line;
-use longshore_common::{database::SettingError, dataset::SpecError};
+use longshore_common::{database::SettingError, dataset::SpecError, ledger};
 use serde::Serialize;
 use thiserror::Error;
+use tokio_postgres::{Client, error::SqlState};
 
 /// The caller asked for something that does not exist or is not allowed: exit code 2.
 #[derive(Debug, Error)]
@@ -20,9 +21,25 @@ impl WrongCall {
     }
 }
 
+/// A list of a dataset that does not exist would be empty for ever.
+pub(crate) async fn refuse_unknown_dataset(client: &Client, name: Option<&str>) -> anyhow::Result<()> {
+    match name {
+        Some(name) if !ledger::dataset_names(client).await?.iter().any(|known| known == name) => {
+            Err(WrongCall::unknown_dataset(name).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn is_wrong_call(error: &anyhow::Error) -> bool {
     error.is::<WrongCall>()
         || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
+}
+
+/// Whether a table of ours is missing, or the whole schema.
+pub(crate) fn lacks_schema(error: &anyhow::Error) -> bool {
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
+    code.is_some_and(|code| [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME].contains(code))
 }
 
 /// Prints one JSON value and a line break.
@@ -75,8 +92,17 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// The first `max_chars` characters, with an ellipsis where more follow.
+/// The last part of a URI, as it is written there.
+pub(crate) fn file_name(uri: &str) -> String {
+    one_line(uri.rsplit('/').next().unwrap_or_default())
+}
+
+/// The first `max_chars` characters on a terminal; all of them elsewhere, where nothing has to fit.
 pub(crate) fn shortened(text: &str, max_chars: usize) -> String {
+    if io::stdout().is_terminal() { cut(text, max_chars) } else { one_line(text) }
+}
+
+fn cut(text: &str, max_chars: usize) -> String {
     let text = one_line(text);
     if text.chars().count() <= max_chars {
         return text;
@@ -99,6 +125,6 @@ mod tests {
     #[test]
     fn text_stays_in_its_line() {
         assert_eq!(one_line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        assert_eq!(shortened("abcdef", 4), "abc…");
+        assert_eq!(cut("abcdef", 4), "abc…");
     }
 }

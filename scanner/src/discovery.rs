@@ -10,6 +10,7 @@ use longshore_common::{
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;
@@ -140,7 +141,10 @@ impl<'a> Pass<'a> {
                 self.counts.known += 1;
                 self.newest_known = self.newest_known.max(Some(file.modified_time));
             }
-            Comparison::ChangedAfterLoad => self.skip("changed_after_load"),
+            Comparison::ChangedAfterLoad => {
+                debug!(file = %file.uri, "new content under the name of a loaded file is not loaded");
+                self.skip("changed_after_load");
+            }
             Comparison::EarlierVersionOnItsWay => self.wait(file, "earlier_version_on_its_way"),
         }
     }

@@ -58,7 +58,7 @@ pub async fn scan_dataset(
             listed = counts.listed,
             new = counts.new,
             known = counts.known,
-            skipped = counts.skipped.values().sum::<u64>(),
+            skipped = ?counts.skipped,
             tasks = batches.tasks,
             "scanned"
         );

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use longshore_common::{
     dataset::{Dataset, parse_spec},
     ledger::{self, TableChange},
+    store,
 };
 
 use crate::{
@@ -80,6 +81,12 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
             TableChange::Unchanged => format!("table {} unchanged", spec.target.table),
         };
         output::print(&format!("{}: {version}; {table}", spec.name))?;
+        if !store::has_source(&spec.source).await {
+            eprintln!(
+                "{}: note: {} is not there on this machine; each scan fails until it is",
+                spec.name, spec.source
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

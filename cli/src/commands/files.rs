@@ -48,6 +48,7 @@ impl FileStatus {
 pub(crate) async fn run(args: FilesArgs) -> anyhow::Result<ExitCode> {
     let pool = args.servers.pool("longshore files", 1).await?;
     let client = pool.get().await?;
+    output::refuse_unknown_dataset(&client, args.dataset.as_deref()).await?;
     let status = args.status.map(FileStatus::name);
     let files = ledger::list_files(&client, status, args.dataset.as_deref(), args.limit).await?;
     if args.json {

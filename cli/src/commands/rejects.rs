@@ -43,7 +43,7 @@ pub(crate) async fn run(args: RejectsArgs) -> anyhow::Result<ExitCode> {
     let mut table = output::table(&["FILE", "LINE", "BYTE", "COLUMN", "RULE", "REASON", "TEXT"], &[1, 2]);
     for row in &rows {
         table.add_row([
-            output::one_line(row.file_name.rsplit('/').next().unwrap_or_default()),
+            output::file_name(&row.file_name),
             row.line.to_string(),
             row.byte_offset.to_string(),
             row.column.clone().unwrap_or_default(),

@@ -30,7 +30,10 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::print_json(&result)?;
     } else {
-        output::print(&format!("NEW again: {}", output::counted(result.retried.len() as u64, "task")))?;
+        let retried = output::counted(result.retried.len() as u64, "task");
+        output::print(&format!(
+            "NEW again: {retried}; the scanner service or the next `longshore scan` publishes"
+        ))?;
         for task in &result.superseded {
             output::print(&format!("{task}: left FAILED, a newer version of its file has taken its place"))?;
         }

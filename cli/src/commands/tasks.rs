@@ -26,12 +26,14 @@ pub(crate) struct TasksArgs {
 pub(crate) async fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     let pool = args.servers.pool("longshore tasks", 1).await?;
     let client = pool.get().await?;
+    output::refuse_unknown_dataset(&client, args.dataset.as_deref()).await?;
     let tasks = ledger::list_tasks(&client, args.status, args.dataset.as_deref(), args.limit).await?;
     if args.json {
         output::print_json(&tasks)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let header = ["TASK", "DATASET", "STATUS", "ATTEMPT", "FILES", "BYTES", "CHANGED", "WORKER", "FAILURE"];
+    let header =
+        ["TASK", "DATASET", "STATUS", "ATTEMPT", "FILES", "BYTES", "CHANGED", "WORKER", "FILE", "FAILURE"];
     let mut table = output::table(&header, &[3, 4, 5]);
     for task in &tasks {
         table.add_row([
@@ -43,6 +45,7 @@ pub(crate) async fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
             output::thousands(task.size_in_bytes),
             output::time(task.modified_time),
             task.worker.clone().unwrap_or_default(),
+            output::file_name(task.file_name.as_deref().unwrap_or_default()),
             output::shortened(task.failure_msg.as_deref().unwrap_or_default(), 80),
         ]);
     }

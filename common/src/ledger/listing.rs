@@ -58,6 +58,8 @@ pub struct TaskRow {
     pub attempt: i32,
     /// Files in it.
     pub files: i64,
+    /// Full URI, if it is one file.
+    pub file_name: Option<String>,
     /// Bytes of its files, as stored.
     pub size_in_bytes: i64,
     /// The last worker that claimed it.
@@ -81,13 +83,14 @@ pub async fn list_tasks(
     let rows = client
         .query(
             "SELECT task.id, dataset.name, task.status, task.attempt, file.files, file.size_in_bytes,
-                    attempt.worker, task.created_time, task.modified_time, etl_task.failure_msg
+                    attempt.worker, task.created_time, task.modified_time, etl_task.failure_msg, file.file_name
              FROM longshore.task
              JOIN longshore.etl_task ON etl_task.id = task.id
              JOIN longshore.dataset ON dataset.id = task.dataset_id
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
              CROSS JOIN LATERAL (
-                 SELECT count(*) AS files, coalesce(sum(size_in_bytes), 0)::bigint AS size_in_bytes
+                 SELECT count(*) AS files, coalesce(sum(size_in_bytes), 0)::bigint AS size_in_bytes,
+                        CASE count(*) WHEN 1 THEN min(uri) END AS file_name
                  FROM longshore.file WHERE file.task_id = task.id
              ) AS file
              WHERE ($1::text IS NULL OR task.status = $1) AND ($2::text IS NULL OR dataset.name = $2)
@@ -109,6 +112,7 @@ pub async fn list_tasks(
                 created_time: row.try_get(7)?,
                 modified_time: row.try_get(8)?,
                 failure_msg: row.try_get(9)?,
+                file_name: row.try_get(10)?,
             })
         })
         .collect()

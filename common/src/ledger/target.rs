@@ -142,7 +142,7 @@ fn compare<'a>(
             Some(found) if found.type_name != catalog_type(column.column_type) => {
                 let wanted = catalog_type(column.column_type);
                 return Err(format!(
-                    "column `{name}` of {table} is {}, the spec says {wanted}; a column keeps its type",
+                    "column `{name}` of {table} is {}, the spec says {wanted}; a column keeps its type, unless you ALTER it yourself before the apply",
                     found.type_name
                 ));
             }

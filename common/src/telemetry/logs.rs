@@ -50,6 +50,8 @@ impl LogFilter {
         }
         let directives = Targets::new()
             .with_default(level.min(DEPENDENCIES_DEFAULT))
+            // It logs as an error what it returns as one, and we report that.
+            .with_target("lapin", LevelFilter::OFF)
             .with_target(OURS, level)
             .with_targets(targets);
         Ok(Self { directives })

@@ -181,7 +181,7 @@ async fn a_row_that_postgres_refuses_costs_its_file_and_can_be_retried() {
     }
     client.batch_execute("ALTER TABLE reporting.loan_applications DROP CONSTRAINT small").await.unwrap();
     let retried = stage.ok(&["retry", "--failed"]).await;
-    assert_eq!(retried.stdout, "NEW again: 1 task\n");
+    assert!(retried.stdout.starts_with("NEW again: 1 task; "), "{retried:?}");
     stage.scan().await;
     stage.drain().await;
     assert_eq!(stage.loans().await, (20, 20));

@@ -119,6 +119,15 @@ async fn wrong_settings_and_calls_are_exit_code_2_and_name_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_database_without_the_schema_is_told_apart() {
+    let stage = Stage::new().await;
+    stage.client().await.batch_execute("DROP SCHEMA longshore CASCADE").await.unwrap();
+    for command in [&["files"][..], &["dataset", "apply", &stage.loan_spec()]] {
+        assert_one_sentence(&stage.run(command).await, 1, &["run `longshore migrate` first"]);
+    }
+}
+
+#[tokio::test]
 async fn a_spec_that_is_not_allowed_changes_nothing() {
     let stage = Stage::new().await;
     let text = std::fs::read_to_string(stage.loan_spec()).unwrap();
