@@ -144,34 +144,34 @@ pub(super) mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn own_and_lapin() {
+    fn own_and_driver() {
         trace!("own-trace");
         debug!("own-debug");
         info!("own-info");
         warn!("own-warn");
         error!("own-error");
-        trace!(target: "lapin::frames", "lapin-trace");
-        debug!(target: "lapin::frames", "lapin-debug");
-        info!(target: "lapin::frames", "lapin-info");
-        warn!(target: "lapin::frames", "lapin-warn");
-        error!(target: "lapin::frames", "lapin-error");
+        trace!(target: "tokio_postgres::query", "driver-trace");
+        debug!(target: "tokio_postgres::query", "driver-debug");
+        info!(target: "tokio_postgres::query", "driver-info");
+        warn!(target: "tokio_postgres::query", "driver-warn");
+        error!(target: "tokio_postgres::query", "driver-error");
     }
 
     #[test]
     fn directives_choose_what_is_logged() {
         for (directives, expected) in [
-            ("", "own-info own-warn own-error lapin-warn lapin-error"),
-            ("info", "own-info own-warn own-error lapin-warn lapin-error"),
-            ("ERROR", "own-error lapin-error"),
+            ("", "own-info own-warn own-error driver-warn driver-error"),
+            ("info", "own-info own-warn own-error driver-warn driver-error"),
+            ("ERROR", "own-error driver-error"),
             ("off", ""),
             (
                 "warn, longshore_common::telemetry = debug,",
-                "own-debug own-info own-warn own-error lapin-warn lapin-error",
+                "own-debug own-info own-warn own-error driver-warn driver-error",
             ),
-            ("info,longshore_worker=trace", "own-info own-warn own-error lapin-warn lapin-error"),
-            ("error,lapin=info", "own-error lapin-info lapin-warn lapin-error"),
+            ("info,longshore_worker=trace", "own-info own-warn own-error driver-warn driver-error"),
+            ("error,tokio_postgres=info", "own-error driver-info driver-warn driver-error"),
         ] {
-            let log = logged(directives, false, own_and_lapin);
+            let log = logged(directives, false, own_and_driver);
             let messages: Vec<_> = log.lines().filter_map(|line| line.split(' ').next_back()).collect();
             assert_eq!(messages.join(" "), expected, "{directives:?}");
         }
@@ -179,12 +179,22 @@ pub(super) mod tests {
 
     #[test]
     fn no_directive_shows_what_drivers_log_below_info() {
-        for directives in
-            ["trace", "trace,lapin=trace", "lapin::frames=trace", "l=trace,la=debug,longshore=off"]
-        {
-            let log = logged(directives, false, own_and_lapin);
-            assert!(!log.contains("lapin-trace") && !log.contains("lapin-debug"), "{directives:?}: {log}");
+        for directives in [
+            "trace",
+            "trace,tokio_postgres=trace",
+            "tokio_postgres::query=trace",
+            "t=trace,to=debug,longshore=off",
+        ] {
+            let log = logged(directives, false, own_and_driver);
+            assert!(!log.contains("driver-trace") && !log.contains("driver-debug"), "{directives:?}: {log}");
         }
+    }
+
+    #[test]
+    fn lapin_says_nothing_unless_it_is_asked() {
+        let broken = || error!(target: "lapin::io_loop", "connection-closed");
+        assert_eq!(logged("trace", false, broken), "");
+        assert!(logged("info,lapin=warn", false, broken).contains("connection-closed"));
     }
 
     #[test]
