@@ -11,15 +11,15 @@ use tokio_postgres::{CopyInSink, Transaction};
 use crate::{
     failure::Failure,
     read::Progress,
-    rows::{COPY_HEADER, COPY_TRAILER, target_columns},
+    rows::{COPY_HEADER, COPY_TRAILER, RowPlan},
 };
 
 /// A COPY ends after this many bytes, so that Postgres' errors surface.
 const MAX_COPY_BYTES: usize = 64 << 20;
 
 /// The statement that all of a dataset's COPYs use.
-pub(crate) fn copy_statement(dataset: &Dataset) -> String {
-    let columns: Vec<String> = target_columns(dataset).iter().map(|name| escape_identifier(name)).collect();
+pub(crate) fn copy_statement(dataset: &Dataset, plan: &RowPlan) -> String {
+    let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
     format!("COPY {} ({}) FROM STDIN (FORMAT binary)", ledger::quoted_table(dataset), columns.join(", "))
 }
 

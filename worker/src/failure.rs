@@ -4,7 +4,7 @@ use longshore_common::{error::chain, store::StoreError};
 use thiserror::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::rows::FileError;
+use crate::rows::{FileError, PlanError};
 
 /// Why a load ended without LOADED.
 #[derive(Debug, Error)]
@@ -12,6 +12,9 @@ pub(crate) enum Failure {
     /// The file's content cannot be loaded.
     #[error(transparent)]
     Content(#[from] FileError),
+    /// The spec has a rule that cannot be applied; `dataset apply` refuses such a spec.
+    #[error("the spec of the dataset cannot be used")]
+    Spec(#[from] PlanError),
     /// The archive is corrupt, ends early, or is not what its name says.
     #[error("{0}")]
     Archive(String),
@@ -93,7 +96,7 @@ impl Failure {
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
-            Self::Fault(_) => Verdict::Fail,
+            Self::Spec(_) | Self::Fault(_) => Verdict::Fail,
         }
     }
 

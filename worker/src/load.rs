@@ -14,6 +14,7 @@ use crate::{
     failure::{Failure, Verdict},
     load_file::{LoadContext, load_file},
     read::Progress,
+    rows::RowPlan,
 };
 
 /// A committed load.
@@ -39,9 +40,11 @@ pub(crate) async fn load(
     claim: &Claim,
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
+    let plan = RowPlan::compile(&claim.spec)?;
     let context = LoadContext {
-        spec: Arc::new(claim.spec.clone()),
-        copy_statement: copy_statement(&claim.spec),
+        spec: claim.spec.clone(),
+        copy_statement: copy_statement(&claim.spec, &plan),
+        plan: Arc::new(plan),
         progress,
     };
     let transaction = client.transaction().await?;

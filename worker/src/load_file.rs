@@ -15,7 +15,7 @@ use crate::{
     copy::TableCopy,
     failure::Failure,
     read::{self, Parcel, Progress, ReadTotals},
-    rows::Reject,
+    rows::{Reject, RowPlan},
 };
 
 /// Rejects wait in memory up to this many bytes of raw text.
@@ -25,7 +25,8 @@ const PARCELS_AHEAD: usize = 2;
 
 /// What all files of a task have in common.
 pub(crate) struct LoadContext {
-    pub(crate) spec: Arc<Dataset>,
+    pub(crate) spec: Dataset,
+    pub(crate) plan: Arc<RowPlan>,
     pub(crate) copy_statement: String,
     pub(crate) progress: Arc<Progress>,
 }
@@ -78,8 +79,8 @@ async fn copy_rows(
     let (sender, mut parcels) = mpsc::channel::<Parcel>(PARCELS_AHEAD);
     let reading = tokio::task::spawn_blocking({
         let (reader, uri, file_id) = (open.reader()?, file.stored.uri.clone(), file.id);
-        let (spec, progress) = (context.spec.clone(), context.progress.clone());
-        move || read::read_file(reader, &uri, &spec, file_id, &progress, &sender)
+        let (plan, progress) = (context.plan.clone(), context.progress.clone());
+        move || read::read_file(reader, &uri, plan, file_id, &progress, &sender)
     });
     let mut copy = TableCopy::new(transaction, &context.copy_statement, &context.progress);
     let mut rejects = WaitingRejects::default();

@@ -3,18 +3,21 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
-use longshore_common::{dataset::Dataset, store::StoreError};
+use longshore_common::store::StoreError;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     failure::Failure,
-    rows::{Counts, FileRows, Output, Reject},
+    rows::{Counts, FileRows, Output, Reject, RowPlan},
 };
 
 /// Bytes read at once.
@@ -77,13 +80,13 @@ pub(crate) struct ReadTotals {
 pub(crate) fn read_file(
     file: File,
     uri: &str,
-    dataset: &Dataset,
+    plan: Arc<RowPlan>,
     file_id: i64,
     progress: &Progress,
     parcels: &mpsc::Sender<Parcel>,
 ) -> Result<ReadTotals, Failure> {
     let mut bytes = decompressed(file, uri)?;
-    let mut rows = FileRows::new(dataset, file_id);
+    let mut rows = FileRows::new(plan, file_id);
     let mut output = Output::default();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut totals = ReadTotals { counts: Counts::default(), bytes_read: 0 };

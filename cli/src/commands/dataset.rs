@@ -1,11 +1,13 @@
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use longshore_common::{
     dataset::{Dataset, parse_spec},
     ledger::{self, TableChange},
     store,
 };
+use longshore_worker::rows::RowPlan;
 
 use crate::{
     connect::DatabaseArgs,
@@ -95,7 +97,9 @@ fn read_spec(path: &PathBuf) -> anyhow::Result<Dataset> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| WrongCall(format!("cannot read the spec {name}: {error}")))?;
-    Ok(parse_spec(&name, &text, |variable| std::env::var(variable).ok())?)
+    let spec = parse_spec(&name, &text, |variable| std::env::var(variable).ok())?;
+    RowPlan::compile(&spec).with_context(|| name)?;
+    Ok(spec)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {

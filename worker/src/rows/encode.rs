@@ -1,67 +1,28 @@
-//! A record → one tuple of a binary COPY, or the fault that rejects it.
+//! A record's fields → one tuple of a binary COPY, or the fault that rejects the row.
 
-use longshore_common::dataset::{Column, ColumnType, Csv, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
-
-use super::{
-    fields::{Field, split_plain, split_quoted},
-    header::Header,
-    reject::Fault,
-    value,
-};
+use super::{fields::Field, header::Header, plan::RowPlan, reject::Fault};
 
 /// What a binary COPY begins with: signature, flags, length of the header's extension.
 pub const COPY_HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What a binary COPY ends with: a field count of -1.
 pub const COPY_TRAILER: [u8; 2] = [0xff, 0xff];
 
-const NULL: [u8; 4] = (-1_i32).to_be_bytes();
-
-/// Names of the target columns in the order in which tuples carry them: the spec's columns, then `_file_id` (int8)
-/// and `_line` (int4).
-pub fn target_columns(dataset: &Dataset) -> Vec<&str> {
-    let spec = dataset.columns.iter().map(|column| column.name.as_str());
-    spec.chain([FILE_ID_COLUMN, LINE_COLUMN]).collect()
-}
-
 /// What turns the records of one file into tuples.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    delimiter: u8,
-    quote: u8,
-    columns: Vec<EncodedColumn>,
-    nulls: Nulls,
-    field_count: usize,
+    header: Header,
     tuple_count: [u8; 2],
     file_id: [u8; 8],
-    fields: Vec<Field>,
     scratch: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct EncodedColumn {
-    field: usize,
-    column_type: ColumnType,
-    required: bool,
-}
-
 impl Encoder {
-    pub(super) fn new(csv: &Csv, columns: &[Column], header: &Header, file_id: i64) -> Self {
-        let encoded = columns.iter().zip(&header.field_of_column).map(|(column, &field)| EncodedColumn {
-            field,
-            column_type: column.column_type,
-            required: column.required,
-        });
+    pub(super) fn new(plan: &RowPlan, header: Header, file_id: i64) -> Self {
         Self {
-            // Both are ASCII: the spec's check says so.
-            delimiter: csv.delimiter as u8,
-            quote: csv.quote as u8,
-            columns: encoded.collect(),
-            nulls: Nulls::new(&csv.null),
-            field_count: header.field_count,
+            header,
             // At most 1600: the spec's check says so.
-            tuple_count: (columns.len() as i16 + 2).to_be_bytes(),
+            tuple_count: (plan.columns.len() as i16 + 2).to_be_bytes(),
             file_id: file_id.to_be_bytes(),
-            fields: Vec::with_capacity(header.field_count),
             scratch: Vec::new(),
         }
     }
@@ -69,79 +30,44 @@ impl Encoder {
     /// Appends the record's tuple to `out`; after a fault `out` is as it was.
     pub(super) fn encode(
         &mut self,
+        plan: &RowPlan,
         record: &[u8],
-        quoted: bool,
+        fields: &[Field],
         line: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        if quoted {
-            split_quoted(record, self.delimiter, self.quote, &mut self.fields);
-        } else {
-            split_plain(record, self.delimiter, &mut self.fields);
-        }
-        if self.fields.len() != self.field_count {
-            return Err(Fault::FieldCount { found: self.fields.len(), expected: self.field_count });
+        if fields.len() != self.header.field_count {
+            return Err(Fault::FieldCount { found: fields.len(), expected: self.header.field_count });
         }
         let before = out.len();
-        let encoded = self.append_tuple(record, line, out);
+        let encoded = self.append_tuple(plan, record, fields, line, out);
         if encoded.is_err() {
             out.truncate(before);
         }
         encoded
     }
 
-    fn append_tuple(&mut self, record: &[u8], line: i32, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn append_tuple(
+        &mut self,
+        plan: &RowPlan,
+        record: &[u8],
+        fields: &[Field],
+        line: i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         out.extend_from_slice(&self.tuple_count);
-        for (index, column) in self.columns.iter().enumerate() {
-            let field = self.fields[column.field];
-            let text = field.text(record, self.quote, &mut self.scratch);
-            if self.nulls.has(text, field.is_quoted(), column.column_type) {
-                if column.required {
-                    return Err(Fault::Required(index));
-                }
-                out.extend_from_slice(&NULL);
-            } else {
-                value::append(column.column_type, text, out)
-                    .map_err(|misfit| Fault::Misfit(index, misfit))?;
-            }
+        // ASCII: the spec's check says so.
+        let quote = plan.csv.quote as u8;
+        for (index, (column, &place)) in plan.columns.iter().zip(&self.header.field_of_column).enumerate() {
+            let field = fields[place];
+            let text = field.text(record, quote, &mut self.scratch);
+            column.append(text, field.is_quoted(), out).map_err(|fault| Fault::Column(index, fault))?;
         }
         let mut lineage = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
         lineage[4..12].copy_from_slice(&self.file_id);
         lineage[16..].copy_from_slice(&line.to_be_bytes());
         out.extend_from_slice(&lineage);
         Ok(())
-    }
-}
-
-/// The texts that stand for no value.
-#[derive(Debug)]
-struct Nulls {
-    empty: bool,
-    others: Vec<Vec<u8>>,
-    /// First bytes of the others: most fields are told from all of them at one look.
-    begins: [bool; 256],
-}
-
-impl Nulls {
-    fn new(texts: &[String]) -> Self {
-        let others: Vec<_> =
-            texts.iter().filter(|text| !text.is_empty()).map(|text| text.clone().into_bytes()).collect();
-        let mut begins = [false; 256];
-        for text in &others {
-            begins[usize::from(text[0])] = true;
-        }
-        Self { empty: texts.iter().any(String::is_empty), others, begins }
-    }
-
-    /// In quotes only an empty text is no value, and not in a text column, where it is the empty text.
-    #[inline]
-    fn has(&self, text: &[u8], quoted: bool, column_type: ColumnType) -> bool {
-        match text.first() {
-            None if quoted => column_type != ColumnType::Text,
-            None => self.empty,
-            Some(_) if quoted => false,
-            Some(&first) => self.begins[usize::from(first)] && self.others.iter().any(|other| other == text),
-        }
     }
 }
 
@@ -163,7 +89,8 @@ mod tests {
             b"\0\0\0\x04\0\0\0\x02",
         ];
         assert_eq!(out.tuples, expected.concat());
-        assert_eq!(target_columns(&dataset), ["a", "b", "c", "_file_id", "_line"]);
+        let plan = RowPlan::compile(&dataset).unwrap();
+        assert_eq!(plan.target_columns(), ["a", "b", "c", "_file_id", "_line"]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One file's rows: the header first, then tuples and rejects, counted and held to the dataset's limits.
 
-use longshore_common::dataset::{Column, Csv, Dataset, Rejects};
+use std::sync::Arc;
 
 use super::{
     encode::Encoder,
     error::FileError,
     fields::{Field, split_plain, split_quoted},
     header::Header,
+    plan::RowPlan,
     reject::{Fault, Reject, RejectSummary},
     split::{Kind, Piece, Splitter},
 };
@@ -48,28 +49,27 @@ pub struct FileRows {
 /// Everything but the splitter, from which a record is borrowed while it is worked on.
 #[derive(Debug)]
 struct Rows {
-    csv: Csv,
-    limits: Rejects,
-    columns: Vec<Column>,
+    plan: Arc<RowPlan>,
     file_id: i64,
     /// From the header on.
     encoder: Option<Encoder>,
+    /// Those of the current record.
+    fields: Vec<Field>,
     counts: Counts,
     first_rejects: Vec<RejectSummary>,
 }
 
 impl FileRows {
     /// The rows of a file that has this id in `longshore.file`.
-    pub fn new(dataset: &Dataset, file_id: i64) -> Self {
-        let csv = dataset.csv.clone();
+    pub fn new(plan: Arc<RowPlan>, file_id: i64) -> Self {
+        let csv = &plan.csv;
         // At most 16 MiB, and both characters are ASCII: the spec's check says so.
         let splitter = Splitter::new(csv.delimiter as u8, csv.quote as u8, csv.max_record_bytes.0 as usize);
         let rows = Rows {
-            csv,
-            limits: dataset.rejects.clone(),
-            columns: dataset.columns.clone(),
+            plan,
             file_id,
             encoder: None,
+            fields: Vec::new(),
             counts: Counts::default(),
             first_rejects: Vec::new(),
         };
@@ -113,13 +113,22 @@ impl FileRows {
 impl Rows {
     fn take(&mut self, piece: &Piece<'_>, out: &mut Output) -> Result<(), FileError> {
         let line = i32::try_from(piece.line).map_err(|_| FileError::TooManyLines)?;
+        let (csv, fields) = (&self.plan.csv, &mut self.fields);
+        // Both are ASCII: the spec's check says so.
+        let (delimiter, quote) = (csv.delimiter as u8, csv.quote as u8);
+        match piece.kind {
+            Kind::Plain => split_plain(piece.bytes, delimiter, fields),
+            Kind::Quoted => split_quoted(piece.bytes, delimiter, quote, fields),
+            Kind::Broken(_) => {}
+        }
         let Some(encoder) = &mut self.encoder else {
             return self.take_header(piece, line);
         };
         self.counts.rows_read += 1;
         let encoded = match piece.kind {
-            Kind::Plain => encoder.encode(piece.bytes, false, line, &mut out.tuples),
-            Kind::Quoted => encoder.encode(piece.bytes, true, line, &mut out.tuples),
+            Kind::Plain | Kind::Quoted => {
+                encoder.encode(&self.plan, piece.bytes, fields, line, &mut out.tuples)
+            }
             Kind::Broken(breakage) => Err(Fault::Broken(breakage)),
         };
         match encoded {
@@ -132,21 +141,15 @@ impl Rows {
     }
 
     fn take_header(&mut self, piece: &Piece<'_>, line: i32) -> Result<(), FileError> {
-        // Both are ASCII: the spec's check says so.
-        let (delimiter, quote) = (self.csv.delimiter as u8, self.csv.quote as u8);
-        let mut fields = Vec::new();
-        match piece.kind {
-            Kind::Plain => split_plain(piece.bytes, delimiter, &mut fields),
-            Kind::Quoted => split_quoted(piece.bytes, delimiter, quote, &mut fields),
-            Kind::Broken(breakage) => {
-                let reason = breakage.reason(self.csv.max_record_bytes.0 as usize);
-                return Err(FileError::UnreadableHeader { line, reason });
-            }
+        let csv = &self.plan.csv;
+        if let Kind::Broken(breakage) = piece.kind {
+            let reason = breakage.reason(csv.max_record_bytes.0 as usize);
+            return Err(FileError::UnreadableHeader { line, reason });
         }
-        let name = |field: &Field| field.text(piece.bytes, quote, &mut Vec::new()).to_vec();
-        let names: Vec<_> = fields.iter().map(name).collect();
-        let header = Header::resolve(&self.columns, self.csv.extra_columns, &names)?;
-        self.encoder = Some(Encoder::new(&self.csv, &self.columns, &header, self.file_id));
+        let name = |field: &Field| field.text(piece.bytes, csv.quote as u8, &mut Vec::new()).to_vec();
+        let names: Vec<_> = self.fields.iter().map(name).collect();
+        let header = Header::resolve(&self.plan.columns, csv.extra_columns, &names)?;
+        self.encoder = Some(Encoder::new(&self.plan, header, self.file_id));
         Ok(())
     }
 
@@ -164,7 +167,7 @@ impl Rows {
         }
         out.rejects.push(reject);
         self.counts.rows_rejected += 1;
-        let limit = u64::from(self.limits.max_rows);
+        let limit = u64::from(self.plan.limits.max_rows);
         if self.counts.rows_rejected > limit {
             let first = std::mem::take(&mut self.first_rejects);
             return Err(FileError::TooManyRejects { count: self.counts.rows_rejected, limit, first });
@@ -175,18 +178,16 @@ impl Rows {
     fn reject(&self, piece: &Piece<'_>, line: i32, fault: Fault) -> Reject {
         let (column, rule, reason) = match fault {
             Fault::Broken(breakage) => {
-                (None, breakage.rule(), breakage.reason(self.csv.max_record_bytes.0 as usize))
+                (None, breakage.rule(), breakage.reason(self.plan.csv.max_record_bytes.0 as usize))
             }
             Fault::FieldCount { found, expected } => {
                 let plural = if found == 1 { "" } else { "s" };
                 (None, "field_count", format!("has {found} field{plural}, the header has {expected}"))
             }
-            Fault::Required(index) => {
-                (Some(&self.columns[index]), "required", "has no value, and one is required".to_owned())
-            }
-            Fault::Misfit(index, misfit) => {
-                let column = &self.columns[index];
-                (Some(column), misfit.rule(), misfit.reason(column.column_type))
+            Fault::Column(index, fault) => {
+                let column = &self.plan.columns[index];
+                let (rule, reason) = column.explain(fault);
+                (Some(column), rule, reason)
             }
         };
         Reject::new(line, piece, column.map(|column| column.name.as_str()), rule, reason)
@@ -194,7 +195,7 @@ impl Rows {
 
     fn check_ratio(&mut self) -> Result<(), FileError> {
         let Counts { rows_read: read, rows_rejected: rejected } = self.counts;
-        let limit = self.limits.max_ratio;
+        let limit = self.plan.limits.max_ratio;
         if read < MIN_ROWS_FOR_RATIO || rejected as f64 <= limit * read as f64 {
             return Ok(());
         }

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use longshore_common::dataset::{Column, ExtraColumns};
+use longshore_common::dataset::ExtraColumns;
 
-use super::error::FileError;
+use super::{column::ColumnPlan, error::FileError};
 
 const MAX_LISTED: usize = 10;
 const MAX_NAME_CHARS: usize = 63;
@@ -21,7 +21,7 @@ pub(super) struct Header {
 impl Header {
     /// Names are compared byte by byte: the spec says exactly what the file must say.
     pub(super) fn resolve(
-        columns: &[Column],
+        columns: &[ColumnPlan],
         extra_columns: ExtraColumns,
         names: &[Vec<u8>],
     ) -> Result<Self, FileError> {
@@ -30,10 +30,10 @@ impl Header {
             places.entry(name).or_default().push(index);
         }
         let found =
-            |column: &Column| places.get(column.header_name().as_bytes()).map_or(&[][..], Vec::as_slice);
+            |column: &ColumnPlan| places.get(column.header_name.as_bytes()).map_or(&[][..], Vec::as_slice);
         let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
             let chosen = columns.iter().filter(|column| wanted(found(column).len()));
-            chosen.map(|column| column.header_name().to_owned()).collect()
+            chosen.map(|column| column.header_name.clone()).collect()
         };
 
         // Missing names come first: if the first line is no header at all, its values must not be shown.
@@ -53,8 +53,8 @@ impl Header {
     }
 }
 
-fn refuse_extra(columns: &[Column], names: &[Vec<u8>]) -> Result<(), FileError> {
-    let known: HashSet<&[u8]> = columns.iter().map(|column| column.header_name().as_bytes()).collect();
+fn refuse_extra(columns: &[ColumnPlan], names: &[Vec<u8>]) -> Result<(), FileError> {
+    let known: HashSet<&[u8]> = columns.iter().map(|column| column.header_name.as_bytes()).collect();
     let extra: Vec<_> = names.iter().filter(|name| !known.contains(name.as_slice())).collect();
     if extra.is_empty() {
         return Ok(());

@@ -2,13 +2,16 @@
 //! bounded by the longest record allowed plus one chunk, whatever the file holds.
 //!
 //! A chunk goes through `split` (bytes → records), `fields` (record → fields), `header` (names → columns) and
-//! `encode` with `value` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and limits.
+//! `encode` with `column` and `value` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and
+//! limits. What all of them need of the spec is the `plan`.
 
+mod column;
 mod encode;
 mod error;
 mod fields;
 mod file_rows;
 mod header;
+mod plan;
 #[cfg(test)]
 mod properties;
 mod reject;
@@ -18,7 +21,8 @@ mod split;
 mod testing;
 mod value;
 
-pub use encode::{COPY_HEADER, COPY_TRAILER, target_columns};
+pub use encode::{COPY_HEADER, COPY_TRAILER};
 pub use error::FileError;
 pub use file_rows::{Counts, FileRows, Output};
+pub use plan::{PlanError, RowPlan};
 pub use reject::{Reject, RejectSummary};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{scan::Breakage, split::Piece, value::Misfit};
+use super::{column::ColumnFault, scan::Breakage, split::Piece};
 
 /// How much of a rejected row's text is kept, in bytes.
 const MAX_RAW_BYTES: usize = 8 * 1024;
@@ -55,8 +55,7 @@ pub(super) enum Fault {
         expected: usize,
     },
     /// The column's index, in the spec's order.
-    Required(usize),
-    Misfit(usize, Misfit),
+    Column(usize, ColumnFault),
 }
 
 impl Reject {

@@ -1,8 +1,10 @@
 //! What the tests of several modules share.
 
+use std::sync::Arc;
+
 use longshore_common::dataset::{Column, ColumnType, Dataset, parse_spec};
 
-use super::{FileError, FileRows, Output};
+use super::{FileError, FileRows, Output, RowPlan};
 
 /// A dataset with these columns and the defaults of a spec.
 pub(super) fn dataset(columns: &[(&str, &str)]) -> Dataset {
@@ -23,13 +25,18 @@ fn column(name: &str, column_type: &str) -> Column {
     }
 }
 
+/// The plan of a dataset whose rules can be applied.
+pub(super) fn plan(dataset: &Dataset) -> Arc<RowPlan> {
+    Arc::new(RowPlan::compile(dataset).unwrap())
+}
+
 /// Reads a whole file, cut at the given places: what came out, and how it ended.
 pub(super) fn read(
     dataset: &Dataset,
     input: &[u8],
     cuts: &[usize],
 ) -> (FileRows, Output, Result<(), FileError>) {
-    let mut rows = FileRows::new(dataset, 7);
+    let mut rows = FileRows::new(plan(dataset), 7);
     let mut out = Output::default();
     let pushed = chunks(input, cuts).into_iter().try_for_each(|chunk| rows.push(chunk, &mut out));
     let result = pushed.and_then(|()| rows.finish(&mut out));

@@ -1,6 +1,6 @@
-use longshore_common::dataset::ExtraColumns;
+use longshore_common::dataset::{Dataset, ExtraColumns};
 
-use super::super::testing::{dataset, decode, read, texts};
+use super::super::testing::{dataset, decode, plan, read, texts};
 use super::*;
 
 fn two_texts() -> Dataset {
@@ -130,7 +130,7 @@ fn a_share_of_rejects_fails_a_file_of_a_thousand_rows_and_no_smaller_one() {
 #[test]
 fn a_row_beyond_the_last_line_number_fails_the_file() {
     let dataset = two_texts();
-    let mut rows = FileRows::new(&dataset, 7);
+    let mut rows = FileRows::new(plan(&dataset), 7);
     let mut out = Output::default();
     rows.push(b"a,b\n", &mut out).unwrap();
     rows.splitter.set_line(i32::MAX as u64);
