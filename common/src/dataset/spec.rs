@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     column::Column,
+    csv::Csv,
     units::{HumanBytes, HumanDuration, Schedule},
 };
 
@@ -71,32 +72,6 @@ pub struct Discovery {
     pub lookback: HumanDuration,
 }
 
-/// How files are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Csv {
-    /// Between fields: one ASCII character.
-    pub delimiter: char,
-    /// Around fields: one ASCII character; inside a quoted field it is doubled.
-    pub quote: char,
-    /// Unquoted fields with one of these texts have no value.
-    pub null: Vec<String>,
-    /// A longer record is rejected.
-    pub max_record_bytes: HumanBytes,
-    /// What to do about columns of the file that the spec does not name.
-    pub extra_columns: ExtraColumns,
-}
-
-/// What to do about columns of the file that the spec does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExtraColumns {
-    /// The file fails.
-    Fail,
-    /// They are left out.
-    Ignore,
-}
-
 /// How many bad rows a file may have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,18 +129,6 @@ impl Default for Discovery {
     }
 }
 
-impl Default for Csv {
-    fn default() -> Self {
-        Self {
-            delimiter: ',',
-            quote: '"',
-            null: vec![String::new(), "NA".to_owned()],
-            max_record_bytes: HumanBytes(1 << 20),
-            extra_columns: ExtraColumns::Fail,
-        }
-    }
-}
-
 impl Default for Rejects {
     fn default() -> Self {
         Self { max_rows: 1000, max_ratio: 0.05 }
@@ -181,7 +144,7 @@ impl Dataset {
         self.check_name()?;
         self.check_source()?;
         self.check_limits()?;
-        self.check_csv()?;
+        self.csv.check()?;
         self.check_target()?;
         self.check_columns()
     }
@@ -235,23 +198,6 @@ impl Dataset {
         Ok(())
     }
 
-    fn check_csv(&self) -> Result<(), BrokenRule> {
-        let single = |c: char| c.is_ascii() && !matches!(c, '\0' | '\n' | '\r');
-        for (key, value) in [("csv.delimiter", self.csv.delimiter), ("csv.quote", self.csv.quote)] {
-            if !single(value) {
-                return Err((key, "allowed is one ASCII character that is no line break".to_owned()));
-            }
-        }
-        if self.csv.delimiter == self.csv.quote {
-            return Err(("csv.quote", "must not be the delimiter".to_owned()));
-        }
-        let max_record_bytes = self.csv.max_record_bytes.0;
-        if !(1024..=16 << 20).contains(&max_record_bytes) {
-            return Err(("csv.max_record_bytes", "allowed is `1 KiB` to `16 MiB`".to_owned()));
-        }
-        Ok(())
-    }
-
     fn check_target(&self) -> Result<(), BrokenRule> {
         let allowed = "allowed is `reporting.` and a name of 1 to 63 bytes";
         match self.target.table.strip_prefix(TARGET_SCHEMA_PREFIX) {
@@ -278,6 +224,10 @@ impl Dataset {
             }
             if !names.insert(&column.name) {
                 return Err(("columns.name", format!("`{}` appears twice", column.name)));
+            }
+            if column.source.is_some() && !self.csv.has_header() {
+                let message = "without a header (csv.header) columns are taken by position; leave it out";
+                return Err(("columns.source", format!("`{}`: {message}", column.name)));
             }
             if !sources.insert(column.header_name()) {
                 return Err(("columns.source", format!("`{}` appears twice", column.header_name())));
