@@ -157,14 +157,7 @@ impl Scan {
                     ControlFlow::Continue(next) => next,
                     ControlFlow::Break(length) => return Found::Record { length },
                 },
-                Place::Quoted => match self.quotes.find(buffer, at) {
-                    Some(found) if found < end => {
-                        let is_quote = Some(buffer[found]) == self.dialect.quote;
-                        self.place = if is_quote { Place::AfterQuote } else { Place::AfterEscape };
-                        found + 1
-                    }
-                    _ => end,
-                },
+                Place::Quoted => self.pass_quoted(buffer, start, at, end),
                 Place::AfterEscape => {
                     self.place = Place::Quoted;
                     if [self.dialect.quote, self.dialect.escape].contains(&Some(buffer[at])) {
@@ -244,6 +237,30 @@ impl Scan {
         }
         self.field_start = field_start;
         ControlFlow::Continue(end)
+    }
+
+    /// Goes on inside quotes, and through as many more quoted fields as follow: up to a quote behind which something
+    /// else stands, an escape, or the end of the window.
+    #[inline]
+    fn pass_quoted(&mut self, buffer: &[u8], start: usize, mut at: usize, end: usize) -> usize {
+        let window = &buffer[..end];
+        let Dialect { delimiter, quote, .. } = self.dialect;
+        while let Some(found) = self.quotes.find(buffer, at).filter(|&found| found < end) {
+            at = found + 1;
+            if Some(window[found]) != quote {
+                self.place = Place::AfterEscape;
+                return at;
+            }
+            let next = at + delimiter.length();
+            if !delimiter.begins(&window[at..]) || window.get(next).copied() != quote {
+                self.place = Place::AfterQuote;
+                return at;
+            }
+            self.end_field(found - start, self.form);
+            at = next + 1;
+            (self.field_start, self.form) = (at - start, Form::Quoted);
+        }
+        end
     }
 
     #[inline]
