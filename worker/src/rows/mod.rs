@@ -5,6 +5,7 @@
 //! `header` (names → columns) and `encode` with `column` and `value` (fields → a tuple, or the fault that rejects the
 //! row); `file_rows` counts and limits. What all of them need of the spec is the `plan`.
 
+mod breakage;
 mod column;
 mod decode;
 mod dialect;
