@@ -145,6 +145,7 @@ impl Dataset {
         self.check_source()?;
         self.check_limits()?;
         self.csv.check()?;
+        self.check_names_are_in_header()?;
         self.check_target()?;
         self.check_columns()
     }
@@ -198,6 +199,16 @@ impl Dataset {
         Ok(())
     }
 
+    fn check_names_are_in_header(&self) -> Result<(), BrokenRule> {
+        match self.columns.iter().find(|column| column.source.is_some()) {
+            Some(column) if !self.csv.has_header() => {
+                let message = "without a header (csv.header) columns are taken by position; leave it out";
+                Err(("columns.source", format!("`{}`: {message}", column.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_target(&self) -> Result<(), BrokenRule> {
         let allowed = "allowed is `reporting.` and a name of 1 to 63 bytes";
         match self.target.table.strip_prefix(TARGET_SCHEMA_PREFIX) {
@@ -224,10 +235,6 @@ impl Dataset {
             }
             if !names.insert(&column.name) {
                 return Err(("columns.name", format!("`{}` appears twice", column.name)));
-            }
-            if column.source.is_some() && !self.csv.has_header() {
-                let message = "without a header (csv.header) columns are taken by position; leave it out";
-                return Err(("columns.source", format!("`{}`: {message}", column.name)));
             }
             if !sources.insert(column.header_name()) {
                 return Err(("columns.source", format!("`{}` appears twice", column.header_name())));
