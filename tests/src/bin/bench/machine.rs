@@ -15,6 +15,9 @@ pub(crate) async fn conditions(bench: &Bench) -> anyhow::Result<String> {
         format!("Postgres  {}; {}", bench.server.version(), settings.join(", ")),
         format!("peer      {}", bench.psql.version().await?),
         format!("runs      {} of each side in turns after one to warm up; values are medians", bench.runs),
+        "clock     whole processes, start to exit, after scan, TRUNCATE and CHECKPOINT".to_owned(),
+        "proof     count and checksum of the rows, files, FAILED tasks and rejects, after every run"
+            .to_owned(),
     ];
     Ok(lines.join("\n"))
 }

@@ -1,6 +1,6 @@
-//! `psql \copy`, what people use today.
+//! `psql`, what people use today.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, str::FromStr, time::Duration};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, str::FromStr, time::Duration};
 
 use anyhow::Context;
 use tokio::time::Instant;
@@ -54,10 +54,4 @@ impl Psql {
         command.arg("--version");
         Ok(child::end(child::start(command)?, "psql --version").await?.output.trim().to_owned())
     }
-}
-
-/// Copies a CSV file with a header, and `NA` for no value, into the columns of a table.
-pub(crate) fn copy_command(table: &str, columns: &str, file: &Path) -> String {
-    let file = file.display().to_string().replace('\'', "''");
-    format!("\\copy {table}({columns}) from '{file}' with (format csv, header, null 'NA')")
 }
