@@ -9,13 +9,12 @@ use anyhow::Context;
 use toml::{Table, toml};
 use uuid::Uuid;
 
-use crate::{Bench, child, longshore::Ran, rows::Rows};
+use crate::{bench::Bench, child, longshore::Ran, rows::Rows};
 
 /// Named after its figure, as its table is.
 pub(crate) struct Dataset<'a> {
     bench: &'a Bench,
     name: &'static str,
-    folder: PathBuf,
 }
 
 /// Files, and what loading them must leave behind.
@@ -45,14 +44,13 @@ impl<'a> Dataset<'a> {
         name: &'static str,
         mut spec: Table,
     ) -> anyhow::Result<Self> {
-        let folder = bench.folder.join(name);
-        let dataset = Self { bench, name, folder };
+        let dataset = Self { bench, name };
         fs::create_dir_all(dataset.inbox())?;
         spec.insert("name".to_owned(), name.into());
         spec.insert("source".to_owned(), format!("file://{}", dataset.inbox().display()).into());
         spec.insert("target".to_owned(), toml! { table = (dataset.table()) }.into());
         spec.insert("discovery".to_owned(), toml! { settle = "0s" }.into());
-        let path = dataset.folder.join("spec.toml");
+        let path = bench.folder.join("spec.toml");
         fs::write(&path, toml::to_string(&spec)?)?;
         bench.longshore.apply(&path).await?;
         // No vacuum of one run's rows in the middle of the next.
@@ -61,18 +59,13 @@ impl<'a> Dataset<'a> {
         Ok(dataset)
     }
 
-    /// Where the figure's files are made.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Where Longshore loads to.
     pub(crate) fn table(&self) -> String {
         format!("reporting.{}", self.name)
     }
 
     fn inbox(&self) -> PathBuf {
-        self.folder.join("inbox")
+        self.bench.folder.join("inbox")
     }
 
     /// Rows per second of a worker at the load, rejected ones among them; its whole process counts.

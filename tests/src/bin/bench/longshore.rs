@@ -34,17 +34,13 @@ pub(crate) struct Ran<T> {
 
 impl Longshore {
     /// Works in the database and under its name on the broker.
-    pub(crate) fn new(program: PathBuf, scratch: &ScratchDatabase, amqp_url: &str) -> Self {
+    pub(crate) fn new(program: &Path, scratch: &ScratchDatabase, amqp_url: &str) -> Self {
         Self {
-            program,
+            program: program.to_owned(),
             database_url: scratch.url().to_string(),
             amqp_url: amqp_url.to_owned(),
             prefix: scratch.name().to_owned(),
         }
-    }
-
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
     }
 
     /// Creates the schema.

@@ -1,10 +1,11 @@
 //! `bench`: Longshore and its peers at the same work, on the same servers, in turns.
 //!
 //! Prints the conditions, then a table, and appends one JSON line a figure to `target/bench.jsonl`. Whatever it needs it
-//! makes for itself and removes again: a database, queues, a folder for the files. A figure is one module in `figures`.
+//! makes for itself and removes again. A figure is one module in `figures`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
+mod bench;
 mod child;
 mod data;
 mod dataset;
@@ -22,7 +23,6 @@ mod rows;
 mod server;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -30,10 +30,13 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, builder::PossibleValuesParser};
 use longshore_common::shutdown;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    bench::Bench,
     figures::Figure,
     longshore::Longshore,
+    pairs::Measured,
     psql::Psql,
     server::{ScratchDatabase, Server},
 };
@@ -69,31 +72,6 @@ fn scale(text: &str) -> Result<f64, String> {
     if (0.0001..=1.0).contains(&scale) { Ok(scale) } else { Err("allowed is 0.0001 to 1".to_owned()) }
 }
 
-/// What the figures share.
-pub(crate) struct Bench {
-    runs: u32,
-    scale: f64,
-    server: Server,
-    longshore: Longshore,
-    psql: Psql,
-    /// For files; removed in the end.
-    folder: PathBuf,
-}
-
-impl Bench {
-    /// What a run has of a number that is meant for a whole one.
-    pub(crate) fn scaled(&self, whole: u64) -> u64 {
-        (whole as f64 * self.scale).round().max(1.0) as u64
-    }
-
-    /// Removes the files and rows of a figure, which may be many.
-    async fn clear(&self, figure: &Figure) -> anyhow::Result<()> {
-        self.server.start_even().await?;
-        let folder = self.folder.join(figure.name);
-        if folder.exists() { Ok(fs::remove_dir_all(folder)?) } else { Ok(()) }
-    }
-}
-
 // One thread: the bench waits while others work, and should take nothing from them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -107,61 +85,75 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures, and cleans up however that ends.
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
-    let scratch = ScratchDatabase::create(&args.database_url).await?;
-    let measured = tokio::select! {
-        measured = measure(args, &scratch) => measured.map(|()| ExitCode::SUCCESS),
-        // Dropping the measurement kills its processes and removes its files. 130: ended by Ctrl-C.
-        () = stop.cancelled() => Ok(ExitCode::from(130)),
-    };
-    if let Err(error) = queue::delete(&args.amqp_url, scratch.name()).await {
-        eprintln!("bench: the queues {}.* stay: {error:#}", scratch.name());
-    }
-    let dropped = scratch.drop_database().await;
-    let code = measured?;
-    dropped.map(|()| code)
-}
-
-async fn measure(args: &Args, scratch: &ScratchDatabase) -> anyhow::Result<()> {
-    let server = Server::connect(scratch.url()).await?;
-    server.refuse_unsafe_settings()?;
-    let target = workspace().join("target");
-    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&target);
-    let folder = folder.with_context(|| format!("cannot make a folder in {}", target.display()))?;
-    let bench = Bench {
-        runs: args.runs,
-        scale: args.scale,
-        server,
-        longshore: Longshore::new(longshore_bin(args)?, scratch, &args.amqp_url),
-        psql: Psql::new(scratch.url())?,
-        folder: folder.path().to_owned(),
-    };
-    println!("{}\n", machine::conditions(&bench).await?);
+    let program = longshore_bin(args)?;
+    println!("{}\n", machine::conditions(&args.database_url, &program, args.runs).await?);
     let is_chosen =
         |figure: &&Figure| args.only.is_empty() || args.only.iter().any(|name| name == figure.name);
-    bench.longshore.migrate().await?;
     let (mut results, mut failed) = (Vec::new(), Vec::new());
     for figure in figures::ALL.iter().filter(is_chosen) {
-        match (figure.measure)(&bench, figure).await {
-            Ok(measured) => {
+        match measure(args, &program, figure, &stop).await {
+            Ok(Some(measured)) => {
                 if args.scale == 1.0 {
-                    report::append(&target.join("bench.jsonl"), figure, &measured)?;
+                    report::append(&workspace().join("target/bench.jsonl"), figure, &measured)?;
                 }
                 results.push((figure, measured));
             }
+            // Ended by Ctrl-C.
+            Ok(None) => return Ok(ExitCode::from(130)),
             // The others count without it.
             Err(error) => {
                 eprintln!("bench: {}: {error:#}", figure.name);
                 failed.push(figure.name);
             }
         }
-        bench.clear(figure).await?;
     }
     println!("{}", report::table(&results));
     anyhow::ensure!(failed.is_empty(), "not measured, for what is said above: {}", failed.join(", "));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a figure and cleans up however that ends; `None` if it was told to stop.
+async fn measure(
+    args: &Args,
+    program: &Path,
+    figure: &Figure,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Measured>> {
+    let scratch = ScratchDatabase::create(&args.database_url).await?;
+    let measured = tokio::select! {
+        measured = measure_in(&scratch, args, program, figure) => measured.map(Some),
+        // Dropping the measurement kills its processes and removes its files.
+        () = stop.cancelled() => Ok(None),
+    };
+    if let Err(error) = queue::delete(&args.amqp_url, scratch.name()).await {
+        eprintln!("bench: the queues {}.* stay: {error:#}", scratch.name());
+    }
+    let dropped = scratch.drop_database().await;
+    let measured = measured?;
+    dropped.map(|()| measured)
+}
+
+async fn measure_in(
+    scratch: &ScratchDatabase,
+    args: &Args,
+    program: &Path,
+    figure: &Figure,
+) -> anyhow::Result<Measured> {
+    let target = workspace().join("target");
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&target);
+    let folder = folder.with_context(|| format!("cannot make a folder in {}", target.display()))?;
+    let bench = Bench {
+        runs: args.runs,
+        scale: args.scale,
+        server: Server::connect(scratch.url()).await?,
+        longshore: Longshore::new(program, scratch, &args.amqp_url),
+        psql: Psql::new(scratch.url())?,
+        folder: folder.path().to_owned(),
+    };
+    bench.longshore.migrate().await?;
+    (figure.measure)(&bench, figure).await
 }
 
 fn longshore_bin(args: &Args) -> anyhow::Result<PathBuf> {

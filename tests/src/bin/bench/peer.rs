@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Bench, dataset::Dataset, rows::Rows};
+use crate::{bench::Bench, dataset::Dataset, rows::Rows};
 
 /// In a schema of its own, under the figure's name.
 pub(crate) struct PeerTable<'a> {

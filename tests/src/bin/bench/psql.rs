@@ -47,11 +47,11 @@ impl Psql {
     fn arguments<'a>(&'a self, command: &'a str) -> [&'a str; 6] {
         ["-X", "-q", "-d", &self.url, "-c", command]
     }
+}
 
-    /// The version of the program.
-    pub(crate) async fn version(&self) -> anyhow::Result<String> {
-        let mut command = child::command("psql");
-        command.arg("--version");
-        Ok(child::end(child::start(command)?, "psql --version").await?.output.trim().to_owned())
-    }
+/// The version of the program.
+pub(crate) async fn version() -> anyhow::Result<String> {
+    let mut command = child::command("psql");
+    command.arg("--version");
+    Ok(child::end(child::start(command)?, "psql --version").await?.output.trim().to_owned())
 }

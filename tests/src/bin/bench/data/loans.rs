@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Table;
 
 use crate::{
-    Bench,
+    bench::Bench,
     rows::{Checksum, Rows, TABLE},
     workspace,
 };

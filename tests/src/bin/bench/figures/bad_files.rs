@@ -10,7 +10,7 @@ use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::{
         loans::{self, Wanted},
         spoiled::{self, Fault},
@@ -40,9 +40,9 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let constraint = format!("ALTER TABLE {} ADD {}", dataset.table(), spoiled::CONSTRAINT);
     bench.server.execute(&constraint).await?;
     let files = bench.scaled(FILES).min(FILES);
-    let clean = loans(bench, files, &dataset.folder().join("clean")).await?;
+    let clean = loans(bench, files, &bench.folder.join("clean")).await?;
     let clean = Load::clean(clean.files, 1, clean.rows);
-    let mixed = mixed(bench, &clean, dataset.folder()).await?;
+    let mixed = mixed(bench, &clean).await?;
     println!("{}", figure.name);
     println!("  ours    one batch of {files} files of {ROWS_PER_FILE} rows, {} of them bad:", mixed.failed);
     println!("          {}", Fault::ALL.map(|fault| fault.to_string()).join(", "));
@@ -64,10 +64,10 @@ async fn loans(bench: &Bench, files: u64, folder: &Path) -> anyhow::Result<loans
 }
 
 /// As many files as in the clean batch, with bad ones evenly among the good ones.
-async fn mixed(bench: &Bench, clean: &Load, folder: &Path) -> anyhow::Result<Load> {
+async fn mixed(bench: &Bench, clean: &Load) -> anyhow::Result<Load> {
     let failed = clean.files.len().div_ceil(ONE_BAD_IN);
-    let good = loans(bench, (clean.files.len() - failed) as u64, &folder.join("good")).await?;
-    let bad_folder = folder.join("bad");
+    let good = loans(bench, (clean.files.len() - failed) as u64, &bench.folder.join("good")).await?;
+    let bad_folder = bench.folder.join("bad");
     fs::create_dir(&bad_folder)?;
     let bad = clean.files.iter().zip(Fault::ALL.iter().cycle()).take(failed);
     let bad = bad.map(|(file, fault)| write_bad(*fault, file, &bad_folder));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{Figure, Goal, bulk::ROWS};
 use crate::{
-    Bench,
+    bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
@@ -32,7 +32,7 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let dataset = Dataset::create(bench, figure.name, loans::spec()?).await?;
     let peer = PeerTable::like(bench, &dataset).await?;
     let wanted = Wanted { files: 1, rows: bench.scaled(ROWS), broken: 0 };
-    let loans = loans::write(bench, &wanted, &dataset.folder().join("loans")).await?;
+    let loans = loans::write(bench, &wanted, &bench.folder.join("loans")).await?;
     let size = ByteSize(loans.bytes);
     let load = Load::clean(loans.files, 1, loans.rows);
     let server_folder = server_folder()?;

@@ -5,7 +5,7 @@ use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
@@ -40,7 +40,7 @@ async fn measure(bench: &Bench, figure: &Figure, loads: u32) -> anyhow::Result<M
     let dataset = Dataset::create(bench, figure.name, spec).await?;
     let peer = PeerTable::like(bench, &dataset).await?;
     let wanted = Wanted { files: loads.into(), rows: bench.scaled(ROWS), broken: 0 };
-    let loans = loans::write(bench, &wanted, &dataset.folder().join("loans")).await?;
+    let loans = loans::write(bench, &wanted, &bench.folder.join("loans")).await?;
     let commands: Vec<String> = loans.files.iter().map(|file| peer.copy_command(file)).collect();
     println!("{}: {loads} at once", figure.name);
     let (size, rows) = (ByteSize(loans.bytes), thousands(loans.rows.count));

@@ -10,7 +10,7 @@ use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::{huge, wide},
     dataset::{Dataset, Load},
     pairs::Measured,
@@ -50,7 +50,7 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let mut worst: f64 = 0.0;
     for (name, make) in cases {
         progress.begin(&format!("{name}: writing"));
-        let folder = dataset.folder().join("files");
+        let folder = bench.folder.join("files");
         fs::create_dir(&folder)?;
         let load = make(bench, &folder)?;
         progress.begin(&format!("{name}: loading"));

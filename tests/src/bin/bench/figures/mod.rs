@@ -10,7 +10,7 @@ mod wide_text;
 
 use std::{fmt, pin::Pin};
 
-use crate::{Bench, pairs::Measured};
+use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
 pub(crate) const ALL: [Figure; 8] = [

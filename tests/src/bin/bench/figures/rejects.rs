@@ -4,7 +4,7 @@ use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
@@ -28,9 +28,8 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let rows = bench.scaled(ROWS);
     let broken = rows / 20;
     let with = Wanted { files: 1, rows, broken };
-    let with = loans::write(bench, &with, &dataset.folder().join("with")).await?;
-    let none =
-        loans::write(bench, &Wanted { files: 1, rows, broken: 0 }, &dataset.folder().join("none")).await?;
+    let with = loans::write(bench, &with, &bench.folder.join("with")).await?;
+    let none = loans::write(bench, &Wanted { files: 1, rows, broken: 0 }, &bench.folder.join("none")).await?;
     println!("{}", figure.name);
     let (rows, broken_rows) = (thousands(rows), thousands(broken));
     println!(

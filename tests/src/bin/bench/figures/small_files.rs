@@ -2,7 +2,7 @@
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
@@ -27,9 +27,8 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let files = bench.scaled(FILES);
     let rows = files * ROWS_PER_FILE;
     let many = Wanted { files, rows, broken: 0 };
-    let many = loans::write(bench, &many, &dataset.folder().join("many")).await?;
-    let one =
-        loans::write(bench, &Wanted { files: 1, rows, broken: 0 }, &dataset.folder().join("one")).await?;
+    let many = loans::write(bench, &many, &bench.folder.join("many")).await?;
+    let one = loans::write(bench, &Wanted { files: 1, rows, broken: 0 }, &bench.folder.join("one")).await?;
     let tasks = many.files.len().div_ceil(FILES_PER_TASK);
     println!("{}", figure.name);
     let (files, rows) = (thousands(files), thousands(rows));

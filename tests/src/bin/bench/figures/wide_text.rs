@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 
 use super::{Figure, Goal};
 use crate::{
-    Bench,
+    bench::Bench,
     data::wide,
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
@@ -25,7 +25,7 @@ pub(super) const FIGURE: Figure = Figure {
 async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     let dataset = Dataset::create(bench, figure.name, wide::spec()).await?;
     let peer = PeerTable::like(bench, &dataset).await?;
-    let wide = wide::write(&dataset.folder().join("wide.csv"), bench.scaled(ROWS))?;
+    let wide = wide::write(&bench.folder.join("wide.csv"), bench.scaled(ROWS))?;
     let commands = [peer.copy_command(&wide.file)];
     println!("{}", figure.name);
     let (size, rows) = (ByteSize(wide.bytes), thousands(wide.rows.count));
