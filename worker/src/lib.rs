@@ -12,12 +12,15 @@ mod copy;
 mod dry_run;
 mod failure;
 mod heartbeat;
+mod large_file;
 mod load;
-mod load_file;
+mod outcomes;
+mod progress;
 mod read;
 pub mod rows;
 mod service;
 mod settle;
+mod small_files;
 mod task;
 
 pub use config::WorkerConfig;
