@@ -15,14 +15,9 @@ pub(super) fn dataset(columns: &[(&str, &str)]) -> Dataset {
     dataset
 }
 
-fn column(name: &str, column_type: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        source: None,
-        column_type: ColumnType::try_from(column_type.to_owned()).unwrap(),
-        required: false,
-        description: String::new(),
-    }
+/// A column without further rules.
+pub(super) fn column(name: &str, column_type: &str) -> Column {
+    Column::new(name, ColumnType::try_from(column_type.to_owned()).unwrap())
 }
 
 /// The plan of a dataset whose rules can be applied.
