@@ -13,6 +13,8 @@ const MAX_FRACTION: usize = 6;
 const ROOM: usize = 12;
 /// What a whole number has at most, before it is a code.
 const MAX_INTEGRAL: usize = 38;
+/// Then the other values may be errors.
+const MOSTLY: f64 = 0.9;
 /// Words for true and false; where one letter or a short word alone could mean anything, both must appear.
 const BOOLEANS: [(&str, &str, bool); 7] = [
     ("true", "false", false),
@@ -93,10 +95,17 @@ fn decide_one(profile: &Profile, name: &str, evidence: Evidence, catalog: &Catal
 }
 
 fn text(profile: &Profile) -> Decision {
-    match profile.numbers.leading_zeros && profile.times == 0 {
-        true => Decision::text().noted("Digits with zeros before them are codes, and codes are text."),
-        false => Decision::text(),
+    let Profile { values, number_like, .. } = *profile;
+    if profile.numbers.leading_zeros && number_like == values {
+        return Decision::text().noted("Digits with zeros before them are codes, and codes are text.");
     }
+    if number_like < values && number_like as f64 >= MOSTLY * values as f64 {
+        return Decision::text().noted(format!(
+            "{number_like} of {values} values look like numbers: if the others are errors, set a number's type, and their \
+             rows are rejected."
+        ));
+    }
+    Decision::text()
 }
 
 fn boolean(profile: &Profile) -> Option<Decision> {

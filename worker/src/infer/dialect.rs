@@ -14,6 +14,8 @@ const COMMON_DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 const RARE_DELIMITERS: [char; 7] = ['¦', '^', '~', '\u{1f}', '\u{1}', ':', ' '];
 /// What a rare delimiter is worth beside a common one.
 const RARE_WORTH: f64 = 0.5;
+/// What a dialect without quotes is worth: a stray quote now and then is an error in a row, and no dialect.
+const UNQUOTED_WORTH: f64 = 0.99;
 /// What a single column is worth: less than any two.
 const SINGLE_COLUMN_WORTH: f64 = 0.01;
 /// Lines before the header at most.
@@ -36,7 +38,7 @@ pub(super) fn sniff(head: &Head, encoding: FileEncoding) -> Csv {
     let mut best_worth = best.1.worth();
     for csv in candidates(head, &plain) {
         let shape = Shape::of(head, &csv);
-        let worth = shape.worth() * likelihood(csv.delimiter, &shape);
+        let worth = shape.worth() * likelihood(&csv, &shape);
         if worth > best_worth + 1e-9 {
             best_worth = worth;
             best = (csv, shape);
@@ -54,12 +56,14 @@ pub(super) fn sniff(head: &Head, encoding: FileEncoding) -> Csv {
     csv
 }
 
-fn likelihood(delimiter: char, shape: &Shape) -> f64 {
-    match COMMON_DELIMITERS.contains(&delimiter) {
+fn likelihood(csv: &Csv, shape: &Shape) -> f64 {
+    let quote = if csv.quote.0.is_none() { UNQUOTED_WORTH } else { 1.0 };
+    let delimiter = match COMMON_DELIMITERS.contains(&csv.delimiter) {
         true => 1.0,
         false if shape.share() == 1.0 && shape.widths.len() > 1 => RARE_WORTH,
         false => 0.0,
-    }
+    };
+    quote * delimiter
 }
 
 /// The likelier first: a later one has to be better, not as good. What does not stand in the file is left out.

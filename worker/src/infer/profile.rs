@@ -31,6 +31,8 @@ pub(super) struct Profile {
     pub(super) quoted_tokens: u64,
     /// All other fields.
     pub(super) values: u64,
+    /// Those that look like numbers, whether or not the others do.
+    pub(super) number_like: u64,
     /// The different values in lower case, if they are two at most and all short.
     pub(super) words: Option<Vec<String>>,
     pub(super) numbers: Numbers,
@@ -83,6 +85,7 @@ impl Profile {
             tokens: BTreeMap::new(),
             quoted_tokens: 0,
             values: 0,
+            number_like: 0,
             words: Some(Vec::new()),
             numbers: Numbers {
                 fit: true,
@@ -112,6 +115,7 @@ impl Profile {
             return;
         }
         self.values += 1;
+        self.number_like += u64::from(is_number_like(text));
         self.note_word(text);
         self.numbers.note(text, catalog);
         self.note_time(text, catalog);
@@ -215,7 +219,13 @@ fn is_infinite(text: &[u8]) -> bool {
 }
 
 fn has_leading_zero(text: &[u8]) -> bool {
-    matches!(unsigned(text), [b'0', next, ..] if next.is_ascii_digit())
+    is_number_like(text) && matches!(unsigned(text), [b'0', next, ..] if next.is_ascii_digit())
+}
+
+fn is_number_like(text: &[u8]) -> bool {
+    let unsigned = unsigned(text);
+    unsigned.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.')
+        && unsigned.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
 }
 
 fn is_phone_number(text: &[u8]) -> bool {
