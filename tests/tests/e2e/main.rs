@@ -6,6 +6,7 @@ mod bad_files;
 mod batches;
 mod commands;
 mod discovery;
+mod infer;
 mod main_line;
 mod rejects;
 mod secrets;

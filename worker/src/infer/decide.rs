@@ -25,6 +25,8 @@ const BOOLEANS: [(&str, &str, bool); 7] = [
     ("j", "n", true),
     ("oui", "non", true),
 ];
+/// No value, whatever the column's type is: databases write it, and nobody else does.
+const NEVER_TEXT: &str = "\\N";
 /// How many of these need no words of their own in the spec.
 const BUILT_IN_BOOLEANS: usize = 4;
 
@@ -277,8 +279,9 @@ fn agreed<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
 pub(super) fn nulls(profiles: &[Profile], decisions: &[Decision]) -> (Vec<String>, Vec<Option<Vec<String>>>) {
     let is_typed = |decision: &Decision| decision.column.column_type != ColumnType::Text;
     let mut common = vec![String::new()];
-    for (profile, _) in profiles.iter().zip(decisions).filter(|(_, decision)| is_typed(decision)) {
-        for token in profile.tokens.keys().filter(|token| is_null_word(token)) {
+    for (profile, decision) in profiles.iter().zip(decisions) {
+        let counts = |token: &str| token == NEVER_TEXT || (is_typed(decision) && is_null_word(token));
+        for token in profile.tokens.keys().filter(|token| counts(token)) {
             if !common.iter().any(|known| known == token) {
                 common.push((*token).to_owned());
             }

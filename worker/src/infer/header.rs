@@ -42,7 +42,7 @@ impl Layout {
         let rows = read_rows(head, csv);
         let ((first_line, first), rest) = rows.split_first()?;
         let width = rest.first().map_or(first.len(), |(_, row)| row.len());
-        let rest_rows: Vec<&[String]> = rest.iter().map(|(_, row)| row.as_slice()).collect();
+        let rest_rows: Vec<&[Cell]> = rest.iter().map(|(_, row)| row.as_slice()).collect();
         let mut layout = Self {
             csv: csv.clone(),
             header: None,
@@ -58,15 +58,15 @@ impl Layout {
             );
             return Some(layout);
         }
-        layout.header = Some(first.clone());
-        let problem = unusable(first, width);
+        let names: Vec<String> = first.iter().map(|(name, _)| name.clone()).collect();
+        let problem = unusable(&names, width);
         match &problem {
             None => {
-                layout.names = column_names(first);
+                layout.names = column_names(&names);
                 layout.spec_csv.header = HeaderLines(1);
             }
             Some(problem) => {
-                layout.names = column_names(&by_position(first, &rest_rows, width));
+                layout.names = column_names(&by_position(&names, &rest_rows, width));
                 let last_line = rest.first().map_or(*first_line, |(line, _)| line - 1);
                 layout.spec_csv.skip_lines = u32::try_from(last_line).unwrap_or(u32::MAX);
                 layout
@@ -74,6 +74,7 @@ impl Layout {
                     .push(format!("The header {problem}: it is skipped, and columns are taken by position."));
             }
         }
+        layout.header = Some(names);
         if problem.is_none() && rest.is_empty() {
             layout.notes.push("No rows in the sample, so all columns are text.".to_owned());
         }
@@ -81,14 +82,19 @@ impl Layout {
     }
 }
 
+/// A field's text, and whether it stands in quotes.
+type Cell = (String, bool);
+
 /// Records that are whole, with the lines on which they begin. The first may have another number of fields than the
 /// others, which have as many as most.
-fn read_rows(head: &Head, csv: &Csv) -> Vec<(u64, Vec<String>)> {
-    let mut rows: Vec<(u64, Vec<String>)> = Vec::new();
+fn read_rows(head: &Head, csv: &Csv) -> Vec<(u64, Vec<Cell>)> {
+    let mut rows: Vec<(u64, Vec<Cell>)> = Vec::new();
     let mut note = |mut record: Record<'_>| {
         if rows.len() < MAX_ROWS && record.is_whole() {
             let mut row = Vec::with_capacity(record.width());
-            record.each_field(|_, text, _| row.push(String::from_utf8_lossy(text).into_owned()));
+            record.each_field(|_, text, is_quoted| {
+                row.push((String::from_utf8_lossy(text).into_owned(), is_quoted));
+            });
             rows.push((record.line, row));
         }
     };
@@ -123,9 +129,10 @@ fn unusable(header: &[String], width: usize) -> Option<String> {
 }
 
 /// A name for each field, where the header has other many fields.
-fn by_position(header: &[String], rows: &[&[String]], width: usize) -> Vec<String> {
+fn by_position(header: &[String], rows: &[&[Cell]], width: usize) -> Vec<String> {
     let mut names = header.to_vec();
-    if names.len() + 1 == width && rows.iter().any(|row| row.last().is_some_and(|last| !last.is_empty())) {
+    if names.len() + 1 == width && rows.iter().any(|row| row.last().is_some_and(|(last, _)| !last.is_empty()))
+    {
         names.insert(0, "row_name".to_owned());
     }
     names.resize(width, String::new());
@@ -133,17 +140,19 @@ fn by_position(header: &[String], rows: &[&[String]], width: usize) -> Vec<Strin
 }
 
 /// Whether the first record names the columns of the others. In doubt it does.
-fn is_header(first: &[String], rest: &[&[String]]) -> bool {
-    if has_years(first) {
+fn is_header(first: &[Cell], rest: &[&[Cell]]) -> bool {
+    if names_all_but_the_first(first, rest) || has_years(first) {
         return true;
     }
     let (mut as_names, mut as_values) = (0, 0);
-    for (place, cell) in first.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
-        let values = || rest.iter().map(|row| row[place].as_str()).filter(|value| !value.is_empty());
-        let (typed, all) = (values().filter(|value| looks_typed(value)).count(), values().count());
-        if all > 0 && typed as f64 >= MIN_TYPED_SHARE * all as f64 {
+    for (place, (cell, is_quoted)) in first.iter().enumerate().filter(|(_, (cell, _))| !cell.is_empty()) {
+        let values = || rest.iter().map(|row| &row[place]).filter(|(value, _)| !value.is_empty());
+        let (typed, all) = (values().filter(|(value, _)| looks_typed(value)).count(), values().count());
+        if *is_quoted && all > 0 && values().all(|(_, is_quoted)| !is_quoted) {
+            as_names += 1;
+        } else if all > 0 && typed as f64 >= MIN_TYPED_SHARE * all as f64 {
             if looks_typed(cell) { as_values += 1 } else { as_names += 1 }
-        } else if rest.iter().any(|row| row[place] == *cell && *row != first) {
+        } else if rest.iter().any(|row| row[place].0 == *cell && *row != first) {
             // A name would hardly come again among the values.
             as_values += 1;
         }
@@ -151,9 +160,20 @@ fn is_header(first: &[String], rest: &[&[String]]) -> bool {
     as_names >= as_values
 }
 
+/// R and pandas write the rows' own names first, in a column without one.
+fn names_all_but_the_first(first: &[Cell], rest: &[&[Cell]]) -> bool {
+    let is_first_empty = |row: &[Cell]| row.first().is_some_and(|(cell, _)| cell.is_empty());
+    let named = first.iter().skip(1).filter(|(cell, _)| !cell.is_empty()).count();
+    named > 0
+        && named + 1 == first.len()
+        && is_first_empty(first)
+        && !rest.is_empty()
+        && !rest.iter().any(|row| is_first_empty(row))
+}
+
 /// Whether the record's numbers are years that follow each other.
-fn has_years(first: &[String]) -> bool {
-    let numbers: Vec<i64> = first.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
+fn has_years(first: &[Cell]) -> bool {
+    let numbers: Vec<i64> = first.iter().filter_map(|(cell, _)| cell.trim().parse().ok()).collect();
     numbers.len() >= MIN_YEARS
         && numbers.iter().all(|year| YEARS.contains(year))
         && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1)
@@ -188,6 +208,8 @@ mod tests {
             "a,b\n",
             "id,name\n1,x\nid,name\n2,y\n",
             "day,n\n2024-01-01,1\n2024-01-02,2\n",
+            "\"\",\"0\",\"1\"\n\"0\",27,29\n\"1\",59,53\n",
+            "\"0\",\"10\"\n27,29\n59,53\n",
         ];
         for text in headers {
             let layout = layout(text);

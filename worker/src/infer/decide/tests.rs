@@ -121,16 +121,21 @@ fn what_one_column_leaves_open_another_decides() {
 #[test]
 fn what_stands_for_no_value_is_taken_from_the_columns_that_hold_it() {
     let mut catalog = Catalog::new().unwrap();
-    let columns: [&[&str]; 5] =
-        [&["1", "NA", ""], &["2.5", "-", "NA"], &["x", "NULL", "?"], &["inf", "NaN", "1"], &["1", "nan"]];
+    let columns: [&[&str]; 5] = [
+        &["1", "NA", ""],
+        &["2.5", "-", "NA"],
+        &["x", "NULL", "?", "\\N"],
+        &["inf", "NaN", "1"],
+        &["1", "nan"],
+    ];
     let profiles: Vec<_> = columns.iter().map(|values| profile(values, &mut catalog)).collect();
     let names: Vec<String> = (0..columns.len()).map(|number| number.to_string()).collect();
     let decisions = decide(&profiles, &names, &catalog);
     let (common, own) = nulls(&profiles, &decisions);
-    assert_eq!(common, ["", "NA", "NaN", "nan"]);
+    assert_eq!(common, ["", "NA", "\\N", "NaN", "nan"]);
     assert_eq!(own[0], None);
-    assert_eq!(own[1].as_ref().unwrap(), &["", "NA", "NaN", "nan", "-"]);
+    assert_eq!(own[1].as_ref().unwrap(), &["", "NA", "\\N", "NaN", "nan", "-"]);
     assert_eq!(own[2], None);
-    assert_eq!(own[3].as_ref().unwrap(), &["", "NA"]);
+    assert_eq!(own[3].as_ref().unwrap(), &["", "NA", "\\N"]);
     assert_eq!(own[4], None);
 }
