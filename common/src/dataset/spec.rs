@@ -1,11 +1,13 @@
 //! The spec's tables and keys with their defaults, and the rules that hold between keys.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     column::Column,
+    column_check::check_columns,
+    csv::Csv,
     units::{HumanBytes, HumanDuration, Schedule},
 };
 
@@ -71,32 +73,6 @@ pub struct Discovery {
     pub lookback: HumanDuration,
 }
 
-/// How files are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Csv {
-    /// Between fields: one ASCII character.
-    pub delimiter: char,
-    /// Around fields: one ASCII character; inside a quoted field it is doubled.
-    pub quote: char,
-    /// Unquoted fields with one of these texts have no value.
-    pub null: Vec<String>,
-    /// A longer record is rejected.
-    pub max_record_bytes: HumanBytes,
-    /// What to do about columns of the file that the spec does not name.
-    pub extra_columns: ExtraColumns,
-}
-
-/// What to do about columns of the file that the spec does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExtraColumns {
-    /// The file fails.
-    Fail,
-    /// They are left out.
-    Ignore,
-}
-
 /// How many bad rows a file may have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,18 +130,6 @@ impl Default for Discovery {
     }
 }
 
-impl Default for Csv {
-    fn default() -> Self {
-        Self {
-            delimiter: ',',
-            quote: '"',
-            null: vec![String::new(), "NA".to_owned()],
-            max_record_bytes: HumanBytes(1 << 20),
-            extra_columns: ExtraColumns::Fail,
-        }
-    }
-}
-
 impl Default for Rejects {
     fn default() -> Self {
         Self { max_rows: 1000, max_ratio: 0.05 }
@@ -176,14 +140,18 @@ impl Default for Rejects {
 pub(super) type BrokenRule = (&'static str, String);
 
 impl Dataset {
-    /// Checks what the types of the keys cannot say.
-    pub(super) fn check(&self) -> Result<(), BrokenRule> {
+    /// Checks what the types of the keys cannot say. An error is the key and one sentence.
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        self.check_keys().map_err(|(key, message)| (key.to_owned(), message))?;
+        check_columns(&self.columns, self.csv.has_header())
+    }
+
+    fn check_keys(&self) -> Result<(), BrokenRule> {
         self.check_name()?;
         self.check_source()?;
         self.check_limits()?;
-        self.check_csv()?;
-        self.check_target()?;
-        self.check_columns()
+        self.csv.check()?;
+        self.check_target()
     }
 
     fn check_name(&self) -> Result<(), BrokenRule> {
@@ -235,23 +203,6 @@ impl Dataset {
         Ok(())
     }
 
-    fn check_csv(&self) -> Result<(), BrokenRule> {
-        let single = |c: char| c.is_ascii() && !matches!(c, '\0' | '\n' | '\r');
-        for (key, value) in [("csv.delimiter", self.csv.delimiter), ("csv.quote", self.csv.quote)] {
-            if !single(value) {
-                return Err((key, "allowed is one ASCII character that is no line break".to_owned()));
-            }
-        }
-        if self.csv.delimiter == self.csv.quote {
-            return Err(("csv.quote", "must not be the delimiter".to_owned()));
-        }
-        let max_record_bytes = self.csv.max_record_bytes.0;
-        if !(1024..=16 << 20).contains(&max_record_bytes) {
-            return Err(("csv.max_record_bytes", "allowed is `1 KiB` to `16 MiB`".to_owned()));
-        }
-        Ok(())
-    }
-
     fn check_target(&self) -> Result<(), BrokenRule> {
         let allowed = "allowed is `reporting.` and a name of 1 to 63 bytes";
         match self.target.table.strip_prefix(TARGET_SCHEMA_PREFIX) {
@@ -259,34 +210,8 @@ impl Dataset {
             _ => Err(("target.table", format!("`{}`: {allowed}", self.target.table))),
         }
     }
-
-    fn check_columns(&self) -> Result<(), BrokenRule> {
-        // Postgres allows 1600 columns, two of them are the lineage.
-        if self.columns.is_empty() || self.columns.len() > 1598 {
-            return Err(("columns", "allowed is 1 to 1598 [[columns]]".to_owned()));
-        }
-        let (mut names, mut sources) = (HashSet::new(), HashSet::new());
-        for column in &self.columns {
-            if !is_identifier(&column.name) {
-                return Err((
-                    "columns.name",
-                    format!("`{}`: a name has 1 to 63 bytes and no NUL", column.name),
-                ));
-            }
-            if [FILE_ID_COLUMN, LINE_COLUMN].contains(&column.name.as_str()) {
-                return Err(("columns.name", format!("`{}` is kept for the lineage of a row", column.name)));
-            }
-            if !names.insert(&column.name) {
-                return Err(("columns.name", format!("`{}` appears twice", column.name)));
-            }
-            if !sources.insert(column.header_name()) {
-                return Err(("columns.source", format!("`{}` appears twice", column.header_name())));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     !name.is_empty() && name.len() <= 63 && !name.contains('\0')
 }
