@@ -10,7 +10,7 @@ TEST_BUILD := --workspace --features longshore/failpoints
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RUN_TESTS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore cargo test $(TEST_BUILD) $(ARGS)
 RUN_BENCH := env LONGSHORE_BIN=$(TARGET_DIR)/release/longshore \
-	cargo run --release -p longshore-tests --bin bench -- $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	cargo run --release -p longshore-tests --bin bench -- $(addprefix --only ,$(ONLY)) $(ARGS)
 
 help: ## what there is
 	@echo 'Usage: make TARGET'
@@ -49,7 +49,7 @@ check: ## formatting, lints and documentation, without a warning
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## measure against the goals, on servers of its own; ONLY=figure picks one
+bench: ## measure against the goals, on servers of its own; ONLY='figure …' picks some
 	cargo build --release -p longshore
 	@scripts/stack run bench -- $(RUN_BENCH)
 
