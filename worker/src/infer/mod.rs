@@ -14,6 +14,8 @@ mod header;
 mod names;
 mod numbers;
 mod profile;
+#[cfg(test)]
+mod properties;
 mod sample;
 mod spec_text;
 mod survey;
