@@ -21,6 +21,7 @@ mod spec_text;
 mod survey;
 mod times;
 mod verify;
+mod votes;
 
 use encoding_rs::WINDOWS_1252;
 use longshore_common::dataset::{ColumnType, Dataset, FileEncoding, HumanBytes};
