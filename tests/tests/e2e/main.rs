@@ -4,8 +4,10 @@
 
 mod bad_files;
 mod commands;
+mod conformance;
 mod discovery;
 mod main_line;
+mod postgres;
 mod secrets;
 mod start_up;
 mod stopping;
