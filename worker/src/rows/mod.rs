@@ -2,7 +2,7 @@
 //! bounded by the longest record allowed plus one chunk, whatever the file holds.
 //!
 //! A chunk goes through `split` (bytes → records), `fields` (record → fields), `header` (names → columns) and
-//! `encode` with `column` and `value` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and
+//! `encode` with `column`, `value` and `rules` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and
 //! limits. What all of them need of the spec is the `plan`.
 
 mod column;
@@ -11,11 +11,14 @@ mod error;
 mod fields;
 mod file_rows;
 mod header;
+mod nulls;
 mod plan;
 #[cfg(test)]
 mod properties;
 mod reject;
+mod rules;
 mod scan;
+mod spec_text;
 mod split;
 #[cfg(test)]
 mod testing;
