@@ -4,6 +4,7 @@
 
 mod commands;
 mod connect;
+mod input;
 mod output;
 
 use std::{process::ExitCode, time::Duration};
@@ -42,6 +43,7 @@ enum Command {
     Scanner(scanner::ScannerArgs),
     /// Run a worker: load tasks from the queue into Postgres
     Worker(worker::WorkerArgs),
+    Validate(validate::ValidateArgs),
     /// Show files and tasks by state, rows, and the queue
     Status(status::StatusArgs),
     /// List tasks
@@ -101,6 +103,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan::run(args).await,
         Command::Scanner(args) => scanner::run(args).await,
         Command::Worker(args) => worker::run(args).await,
+        Command::Validate(args) => validate::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Tasks(args) => tasks::run(args).await,
         Command::Files(args) => files::run(args).await,

@@ -1,4 +1,7 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -66,7 +69,7 @@ pub(crate) async fn run(command: DatasetCommand) -> anyhow::Result<ExitCode> {
 
 async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     // All are checked before the first is applied.
-    let specs = args.files.iter().map(read_spec).collect::<anyhow::Result<Vec<Dataset>>>()?;
+    let specs = args.files.iter().map(|path| read_spec(path)).collect::<anyhow::Result<Vec<Dataset>>>()?;
     let pool = args.servers.pool("longshore dataset apply", 1).await?;
     let mut client = pool.get().await?;
     for spec in &specs {
@@ -93,7 +96,8 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_spec(path: &PathBuf) -> anyhow::Result<Dataset> {
+/// Reads a spec file and checks it as far as that goes without a database.
+pub(super) fn read_spec(path: &Path) -> anyhow::Result<Dataset> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| WrongCall(format!("cannot read the spec {name}: {error}")))?;

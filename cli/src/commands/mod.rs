@@ -12,4 +12,5 @@ pub(crate) mod scan;
 pub(crate) mod scanner;
 pub(crate) mod status;
 pub(crate) mod tasks;
+pub(crate) mod validate;
 pub(crate) mod worker;

@@ -19,11 +19,14 @@ const MAX_COLUMNS: usize = 1598;
 const THOUSANDS: &str = ".,'_ \u{a0}\u{2009}\u{202f}";
 
 /// Checks what the types of the keys cannot say.
-pub(super) fn check_columns(columns: &[Column]) -> Result<(), BrokenRule> {
+pub(super) fn check_columns(columns: &[Column], has_header: bool) -> Result<(), BrokenRule> {
     if columns.is_empty() || columns.len() > MAX_COLUMNS {
         return Err(("columns".to_owned(), format!("allowed is 1 to {MAX_COLUMNS} [[columns]]")));
     }
     check_names(columns)?;
+    if !has_header {
+        refuse_sources(columns)?;
+    }
     for column in columns {
         let broken = |(key, message): (&str, String)| (format!("columns.{}.{key}", column.name), message);
         check_types(column).map_err(broken)?;
@@ -53,6 +56,16 @@ fn check_names(columns: &[Column]) -> Result<(), BrokenRule> {
         }
     }
     Ok(())
+}
+
+fn refuse_sources(columns: &[Column]) -> Result<(), BrokenRule> {
+    match columns.iter().find(|column| column.source.is_some()) {
+        Some(column) => {
+            let message = "without a header (csv.header) columns are taken by position; leave it out";
+            Err(("columns.source".to_owned(), format!("`{}`: {message}", column.name)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Each key is for the columns of some types.
@@ -166,7 +179,7 @@ mod tests {
     fn refusal(column_type: &str, keys: &str) -> Option<String> {
         let text = format!("name = \"age\"\ntype = \"{column_type}\"\n{keys}");
         let column: Column = toml::from_str(&text).unwrap();
-        check_columns(&[column]).err().map(|(key, message)| format!("{key}: {message}"))
+        check_columns(&[column], true).err().map(|(key, message)| format!("{key}: {message}"))
     }
 
     #[test]

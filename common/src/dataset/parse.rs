@@ -84,6 +84,7 @@ fn expand_line(
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Csv, FileEncoding, HeaderLines};
     use super::*;
 
     const SMALLEST: &str = r#"
@@ -116,6 +117,73 @@ required = true
         let dataset = parse(SMALLEST).unwrap();
         let stored = serde_json::to_value(&dataset).unwrap();
         assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
+    }
+
+    #[test]
+    fn a_spec_that_was_stored_before_a_key_existed_has_the_keys_default() {
+        let mut stored = serde_json::to_value(parse(SMALLEST).unwrap()).unwrap();
+        stored["csv"] = serde_json::json!({
+            "delimiter": ";", "quote": "'", "null": [""], "max_record_bytes": "1 MiB", "extra_columns": "ignore"
+        });
+        let csv = serde_json::from_value::<Dataset>(stored).unwrap().csv;
+        assert_eq!((csv.delimiter, csv.quote.0, csv.escape.0, csv.comment.0), (';', Some(b'\''), None, None));
+        assert_eq!((csv.header, csv.skip_lines, csv.encoding), (HeaderLines(1), 0, FileEncoding::Auto));
+    }
+
+    #[test]
+    fn every_key_about_the_files_is_read_and_stored() {
+        let csv = "[csv]\ndelimiter = \"¦\"\nquote = \"'\"\nescape = \"\\\\\"\ncomment = \"#\"\n\
+                   header = 2\nskip_lines = 3\nencoding = \"Latin1\"\n[target]";
+        let dataset = parse(&SMALLEST.replace("[target]", csv)).unwrap();
+        let Csv { delimiter, quote, escape, comment, header, skip_lines, encoding, .. } = &dataset.csv;
+        assert_eq!(
+            (*delimiter, quote.0, escape.0, comment.0),
+            ('\u{a6}', Some(b'\''), Some(b'\\'), Some(b'#'))
+        );
+        assert_eq!((*header, *skip_lines), (HeaderLines(2), 3));
+        assert_eq!(String::from(*encoding), "windows-1252");
+        let stored = serde_json::to_value(&dataset).unwrap();
+        assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
+        for (header, lines) in [("true", 1), ("false", 0), ("0", 0), ("100", 100)] {
+            let spec = SMALLEST.replace("[target]", &format!("[csv]\nheader = {header}\n[target]"));
+            assert_eq!(parse(&spec).unwrap().csv.header, HeaderLines(lines));
+        }
+    }
+
+    #[test]
+    fn what_a_file_cannot_look_like_is_refused_by_key() {
+        let single = "one ASCII character";
+        let cases = [
+            ("delimiter = \"\"", "`delimiter`", "a character"),
+            ("delimiter = \", \"", "`delimiter`", "a character"),
+            ("delimiter = \"\\n\"", "`csv.delimiter`", "no line break"),
+            ("quote = \"ab\"", "`quote`", single),
+            ("quote = \"»\"", "`quote`", single),
+            ("quote = \",\"", "`csv.quote`", "csv.delimiter"),
+            ("escape = \"\\r\"", "`escape`", single),
+            ("escape = \"\\\"\"", "`csv.escape`", "doubled quotes"),
+            ("escape = \",\"", "`csv.escape`", "csv.delimiter"),
+            ("quote = \"\"\nescape = \"!\"", "`csv.escape`", "csv.quote"),
+            ("comment = \"//\"", "`comment`", single),
+            ("comment = \",\"", "`csv.comment`", "csv.delimiter"),
+            ("header = 101", "`header`", "from 0 to 100"),
+            ("header = -1", "`header`", "from 0 to 100"),
+            ("header = \"yes\"", "`header`", "true, false or a number"),
+            ("skip_lines = -1", "`skip_lines`", "-1"),
+            ("encoding = \"utf-9\"", "`encoding`", "`windows-1252`"),
+            ("encoding = \"iso-2022-kr\"", "`encoding`", "`auto`"),
+            ("max_record_bytes = \"1 B\"", "`csv.max_record_bytes`", "`16 MiB`"),
+        ];
+        for (keys, place, allowed) in cases {
+            let message =
+                parse(&SMALLEST.replace("[target]", &format!("[csv]\n{keys}\n[target]"))).unwrap_err();
+            assert!(message.contains(place) && message.contains(allowed), "{keys}: {message}");
+        }
+        let by_position = SMALLEST
+            .replace("[target]", "[csv]\nheader = false\n[target]")
+            .replace("name = \"id\"", "name = \"id\"\nsource = \"ID\"");
+        let message = parse(&by_position).unwrap_err();
+        assert!(message.contains("`columns.source`") && message.contains("position"), "{message}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     column::Column,
     column_check::check_columns,
+    csv::Csv,
     units::{HumanBytes, HumanDuration, Schedule},
 };
 
@@ -72,32 +73,6 @@ pub struct Discovery {
     pub lookback: HumanDuration,
 }
 
-/// How files are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Csv {
-    /// Between fields: one ASCII character.
-    pub delimiter: char,
-    /// Around fields: one ASCII character; inside a quoted field it is doubled.
-    pub quote: char,
-    /// Unquoted fields with one of these texts have no value.
-    pub null: Vec<String>,
-    /// A longer record is rejected.
-    pub max_record_bytes: HumanBytes,
-    /// What to do about columns of the file that the spec does not name.
-    pub extra_columns: ExtraColumns,
-}
-
-/// What to do about columns of the file that the spec does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExtraColumns {
-    /// The file fails.
-    Fail,
-    /// They are left out.
-    Ignore,
-}
-
 /// How many bad rows a file may have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -155,18 +130,6 @@ impl Default for Discovery {
     }
 }
 
-impl Default for Csv {
-    fn default() -> Self {
-        Self {
-            delimiter: ',',
-            quote: '"',
-            null: vec![String::new(), "NA".to_owned()],
-            max_record_bytes: HumanBytes(1 << 20),
-            extra_columns: ExtraColumns::Fail,
-        }
-    }
-}
-
 impl Default for Rejects {
     fn default() -> Self {
         Self { max_rows: 1000, max_ratio: 0.05 }
@@ -174,20 +137,20 @@ impl Default for Rejects {
 }
 
 /// A rule between keys that does not hold: the key and one sentence.
-type BrokenRule = (&'static str, String);
+pub(super) type BrokenRule = (&'static str, String);
 
 impl Dataset {
     /// Checks what the types of the keys cannot say. An error is the key and one sentence.
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         self.check_keys().map_err(|(key, message)| (key.to_owned(), message))?;
-        check_columns(&self.columns)
+        check_columns(&self.columns, self.csv.has_header())
     }
 
     fn check_keys(&self) -> Result<(), BrokenRule> {
         self.check_name()?;
         self.check_source()?;
         self.check_limits()?;
-        self.check_csv()?;
+        self.csv.check()?;
         self.check_target()
     }
 
@@ -236,23 +199,6 @@ impl Dataset {
         }
         if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
             return Err(("rejects.max_ratio", "allowed is 0.0 to 1.0".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn check_csv(&self) -> Result<(), BrokenRule> {
-        let single = |c: char| c.is_ascii() && !matches!(c, '\0' | '\n' | '\r');
-        for (key, value) in [("csv.delimiter", self.csv.delimiter), ("csv.quote", self.csv.quote)] {
-            if !single(value) {
-                return Err((key, "allowed is one ASCII character that is no line break".to_owned()));
-            }
-        }
-        if self.csv.delimiter == self.csv.quote {
-            return Err(("csv.quote", "must not be the delimiter".to_owned()));
-        }
-        let max_record_bytes = self.csv.max_record_bytes.0;
-        if !(1024..=16 << 20).contains(&max_record_bytes) {
-            return Err(("csv.max_record_bytes", "allowed is `1 KiB` to `16 MiB`".to_owned()));
         }
         Ok(())
     }

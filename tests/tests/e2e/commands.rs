@@ -13,6 +13,7 @@ async fn every_command_explains_itself() {
         "scan",
         "scanner",
         "worker",
+        "validate",
         "status",
         "tasks",
         "files",

@@ -31,6 +31,12 @@ impl Encoder {
         }
     }
 
+    /// The column of the spec that this field of a record is, if it is one.
+    pub(super) fn column_of_field(&self, fields: &[Field], field: usize) -> Option<usize> {
+        let Header { field_of_column, field_count } = &self.header;
+        field_of_column.iter().position(|&place| place == field && fields.len() == *field_count)
+    }
+
     /// Appends the record's tuple to `out`; after a fault `out` is as it was.
     pub(super) fn encode(
         &mut self,
@@ -60,11 +66,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         out.extend_from_slice(&self.tuple_count);
-        // ASCII: the spec's check says so.
-        let quote = plan.csv.quote as u8;
         for (index, (column, &place)) in plan.columns.iter().zip(&self.header.field_of_column).enumerate() {
             let field = fields[place];
-            let text = field.text(record, quote, &mut self.unquoted);
+            let text = field.text(record, &plan.dialect, &mut self.unquoted);
             let appended = column.append(text, field.is_quoted(), &mut self.rewritten, out);
             appended.map_err(|fault| Fault::Column(index, fault))?;
         }

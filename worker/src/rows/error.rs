@@ -9,10 +9,19 @@ use super::reject::RejectSummary;
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum FileError {
     /// Columns of the spec that the header lacks.
-    #[error("the header lacks {}", listed(names))]
+    #[error(
+        "the header lacks {names}; it has {found}{other}",
+        names = listed(names),
+        found = counted(*found, "column"),
+        other = delimiter_question(other_delimiter.as_ref())
+    )]
     MissingColumn {
         /// Their names in the header, in the spec's order.
         names: Vec<String>,
+        /// How many columns the header has.
+        found: u64,
+        /// What may be the file's delimiter.
+        other_delimiter: Option<OtherDelimiter>,
     },
     /// Columns of the header that the spec does not name, while `csv.extra_columns` is `fail`.
     #[error(
@@ -74,6 +83,21 @@ pub enum FileError {
     /// A row begins on a line whose number the `_line` column cannot hold.
     #[error("the file has more than {} lines; split it", i32::MAX)]
     TooManyLines,
+}
+
+/// A character that would split the header into more columns than `csv.delimiter` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherDelimiter {
+    /// In words.
+    pub name: &'static str,
+    /// How often the header's line has it.
+    pub count: u64,
+}
+
+fn delimiter_question(other: Option<&OtherDelimiter>) -> String {
+    other.map_or_else(String::new, |OtherDelimiter { name, count }| {
+        format!("; is csv.delimiter right? the line has {}", counted(*count, name))
+    })
 }
 
 fn counted(count: u64, noun: &str) -> String {

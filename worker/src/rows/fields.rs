@@ -1,6 +1,8 @@
-//! A record → its fields. The record's grammar has been checked by `scan`; here nothing can fail.
+//! A field of a record, and its text. The record's grammar has been checked by `scan`; here nothing can fail.
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr2;
+
+use super::dialect::Dialect;
 
 /// Where a field lies in its record, without the quotes around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,125 +20,89 @@ pub(super) enum Form {
     Plain,
     /// In quotes; its bytes are its text.
     Quoted,
-    /// In quotes, with doubled quotes in it.
-    Doubled,
+    /// In quotes, with doubled or escaped characters in it.
+    Escaped,
 }
 
 impl Field {
-    fn new(start: usize, end: usize, form: Form) -> Self {
+    #[inline]
+    pub(super) fn new(start: usize, end: usize, form: Form) -> Self {
         Self { start: start as u32, end: end as u32, form }
     }
 
+    #[inline]
     pub(super) fn is_quoted(self) -> bool {
         self.form != Form::Plain
     }
 
-    /// The field's text; `scratch` is overwritten if quotes have to be halved.
+    /// Where in its record the field ends, its closing quote not counted.
+    pub(super) fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// The field's text; `scratch` is overwritten if characters have to be taken out.
     #[inline]
-    pub(super) fn text<'a>(self, record: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    pub(super) fn text<'a>(self, record: &'a [u8], dialect: &Dialect, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let raw = &record[self.start as usize..self.end as usize];
-        if self.form != Form::Doubled {
+        if self.form != Form::Escaped {
             return raw;
         }
-        scratch.clear();
-        let mut rest = raw;
-        while let Some(at) = memchr(quote, rest) {
-            scratch.extend_from_slice(&rest[..=at]);
-            rest = rest.get(at + 2..).unwrap_or_default();
-        }
-        scratch.extend_from_slice(rest);
+        unescape(raw, dialect, scratch);
         scratch
     }
 }
 
-/// Fills `fields` with the fields of a record without quoted ones.
-pub(super) fn split_plain(record: &[u8], delimiter: u8, fields: &mut Vec<Field>) {
-    fields.clear();
-    let mut start = 0;
-    for at in memchr_iter(delimiter, record) {
-        fields.push(Field::new(start, at, Form::Plain));
-        start = at + 1;
+/// Of two quotes, of an escape and a quote, and of two escapes the second stays; any other escape stands for itself.
+fn unescape(raw: &[u8], dialect: &Dialect, text: &mut Vec<u8>) {
+    text.clear();
+    let quote = dialect.quote.unwrap_or_default();
+    let escape = dialect.escape.unwrap_or(quote);
+    let mut rest = raw;
+    while let Some(at) = memchr2(quote, escape, rest) {
+        let is_literal = rest.get(at + 1).is_some_and(|&byte| byte == quote || byte == escape);
+        let kept = if is_literal { at + 1 } else { at };
+        text.extend_from_slice(&rest[..at]);
+        text.push(rest[kept]);
+        rest = &rest[kept + 1..];
     }
-    fields.push(Field::new(start, record.len(), Form::Plain));
-}
-
-/// Fills `fields` with the fields of any record.
-pub(super) fn split_quoted(record: &[u8], delimiter: u8, quote: u8, fields: &mut Vec<Field>) {
-    fields.clear();
-    let mut start = 0;
-    loop {
-        let end = if record.get(start) == Some(&quote) {
-            let (length, form) = quoted_length(&record[start + 1..], quote);
-            let end = start + 1 + length;
-            fields.push(Field::new(start + 1, end, form));
-            end + 1
-        } else {
-            let end = memchr(delimiter, &record[start..]).map_or(record.len(), |length| start + length);
-            fields.push(Field::new(start, end, Form::Plain));
-            end
-        };
-        if end >= record.len() {
-            return;
-        }
-        start = end + 1;
-    }
-}
-
-/// Length of a quoted text up to its closing quote.
-fn quoted_length(text: &[u8], quote: u8) -> (usize, Form) {
-    let (mut at, mut form) = (0, Form::Quoted);
-    while let Some(distance) = memchr(quote, &text[at..]) {
-        at += distance;
-        if text.get(at + 1) != Some(&quote) {
-            return (at, form);
-        }
-        form = Form::Doubled;
-        at += 2;
-    }
-    (text.len(), form)
+    text.extend_from_slice(rest);
 }
 
 #[cfg(test)]
 mod tests {
+    use longshore_common::dataset::{AsciiOrNone, Csv};
+
     use super::*;
 
-    fn fields(record: &str) -> Vec<(String, bool)> {
-        let mut fields = Vec::new();
-        split_quoted(record.as_bytes(), b',', b'"', &mut fields);
-        let mut scratch = Vec::new();
-        let text = |field: &Field| {
-            let bytes = field.text(record.as_bytes(), b'"', &mut scratch).to_vec();
-            (String::from_utf8(bytes).unwrap(), field.is_quoted())
-        };
-        fields.iter().map(text).collect()
+    fn unescaped(raw: &str, escape: Option<u8>) -> String {
+        let dialect = Dialect::new(&Csv { escape: AsciiOrNone(escape), ..Csv::default() });
+        let field = Field::new(1, 1 + raw.len(), Form::Escaped);
+        let mut scratch = b"before".to_vec();
+        let text = field.text(format!("\"{raw}\"").as_bytes(), &dialect, &mut scratch).to_vec();
+        String::from_utf8(text).unwrap()
     }
 
     #[test]
-    fn fields_lose_their_quotes_and_keep_everything_else() {
-        let cases: [(&str, &[(&str, bool)]); 8] = [
-            ("a,b", &[("a", false), ("b", false)]),
-            (",", &[("", false), ("", false)]),
-            ("\"a,b\",c", &[("a,b", true), ("c", false)]),
-            ("\"\",\"\"", &[("", true), ("", true)]),
-            ("a,\"b\nc\"", &[("a", false), ("b\nc", true)]),
-            ("\"a\"\"b\"\"\",", &[("a\"b\"", true), ("", false)]),
-            ("a\"b,\"\"\"\"", &[("a\"b", false), ("\"", true)]),
-            (" \"a\",b", &[(" \"a\"", false), ("b", false)]),
-        ];
-        for (record, expected) in cases {
-            let expected: Vec<_> =
-                expected.iter().map(|(text, quoted)| ((*text).to_owned(), *quoted)).collect();
-            assert_eq!(fields(record), expected, "{record}");
+    fn doubled_quotes_are_halved() {
+        for (raw, text) in
+            [("\"\"", "\""), ("a\"\"b\"\"", "a\"b\""), ("\"\"\"\"", "\"\""), ("a\\\\", "a\\\\")]
+        {
+            assert_eq!(unescaped(raw, None), text, "{raw}");
         }
     }
 
     #[test]
-    fn without_quotes_both_ways_of_splitting_agree() {
-        for record in ["a", "a,b", ",,", "1,,NA,\u{e9}"] {
-            let (mut plain, mut quoted) = (Vec::new(), Vec::new());
-            split_plain(record.as_bytes(), b',', &mut plain);
-            split_quoted(record.as_bytes(), b',', b'"', &mut quoted);
-            assert_eq!(plain, quoted, "{record}");
+    fn an_escape_makes_a_quote_or_itself_literal_and_else_stands_for_itself() {
+        let cases = [
+            (r#"\""#, "\""),
+            (r"\\", r"\"),
+            (r#"\\\""#, r#"\""#),
+            (r"C:\new", r"C:\new"),
+            (r"\\n", r"\n"),
+            (r#"a\"b""c\d"#, r#"a"b"c\d"#),
+        ];
+        for (raw, text) in cases {
+            assert_eq!(unescaped(raw, Some(b'\\')), text, "{raw}");
         }
     }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use longshore_common::dataset::ExtraColumns;
+
 use super::{
+    decode::Decoder,
     encode::Encoder,
     error::FileError,
-    fields::{Field, split_plain, split_quoted},
+    fields::Field,
     header::Header,
     plan::RowPlan,
     reject::{Fault, Reject, RejectSummary},
     split::{Kind, Piece, Splitter},
+    text_check::{Flaw, first_flaw},
 };
 
 /// A file with fewer rows is not held to `rejects.max_ratio`: a few bad rows of a small file are a large share.
@@ -39,22 +43,24 @@ pub struct Counts {
 
 /// The rows of one file: chunks of bytes in, COPY tuples and rejects out.
 ///
-/// Memory is bounded by `csv.max_record_bytes` and one chunk. What comes out does not depend on where chunks are cut.
+/// Memory is bounded by `csv.max_record_bytes` and one chunk, or what the chunk becomes as UTF-8. What comes out does
+/// not depend on where chunks are cut.
 #[derive(Debug)]
 pub struct FileRows {
+    decoder: Decoder,
     splitter: Splitter,
     rows: Rows,
 }
 
-/// Everything but the splitter, from which a record is borrowed while it is worked on.
+/// Everything behind the splitter, from which a record is borrowed while it is worked on.
 #[derive(Debug)]
 struct Rows {
     plan: Arc<RowPlan>,
     file_id: i64,
-    /// From the header on.
+    /// Lines of the header that have not come yet.
+    header_lines: u32,
+    /// From then on where it is known which field is which column.
     encoder: Option<Encoder>,
-    /// Those of the current record.
-    fields: Vec<Field>,
     counts: Counts,
     first_rejects: Vec<RejectSummary>,
 }
@@ -63,17 +69,10 @@ impl FileRows {
     /// The rows of a file that has this id in `longshore.file`.
     pub fn new(plan: Arc<RowPlan>, file_id: i64) -> Self {
         let csv = &plan.csv;
-        // At most 16 MiB, and both characters are ASCII: the spec's check says so.
-        let splitter = Splitter::new(csv.delimiter as u8, csv.quote as u8, csv.max_record_bytes.0 as usize);
-        let rows = Rows {
-            plan,
-            file_id,
-            encoder: None,
-            fields: Vec::new(),
-            counts: Counts::default(),
-            first_rejects: Vec::new(),
-        };
-        Self { splitter, rows }
+        let decoder = Decoder::new(csv.encoding);
+        // At most 16 MiB: the spec's check says so.
+        let splitter = Splitter::new(plan.dialect, csv.skip_lines, csv.max_record_bytes.0 as usize);
+        Self { decoder, splitter, rows: Rows::new(plan, file_id) }
     }
 
     /// Processes every record that is complete with this chunk. Chunks may be cut anywhere.
@@ -82,18 +81,17 @@ impl FileRows {
     ///
     /// The file as a whole fails: its header, its lines or its rejects. Nothing sensible comes after an error.
     pub fn push(&mut self, chunk: &[u8], out: &mut Output) -> Result<(), FileError> {
-        self.splitter.push(chunk);
-        self.take_pieces(false, out)
+        self.take_bytes(chunk, false, out)
     }
 
     /// The input has ended: processes the last record, also without its line break, and holds the counts to
-    /// `rejects.max_ratio`. An input without a header has no rows and is no error.
+    /// `rejects.max_ratio`. An input without a header has no rows and is no error. To be called once.
     ///
     /// # Errors
     ///
     /// As [`Self::push`], and too large a share of rejects.
     pub fn finish(&mut self, out: &mut Output) -> Result<(), FileError> {
-        self.take_pieces(true, out)?;
+        self.take_bytes(&[], true, out)?;
         self.rows.check_ratio()
     }
 
@@ -102,66 +100,102 @@ impl FileRows {
         self.rows.counts
     }
 
-    fn take_pieces(&mut self, ended: bool, out: &mut Output) -> Result<(), FileError> {
+    fn take_bytes(&mut self, bytes: &[u8], ended: bool, out: &mut Output) -> Result<(), FileError> {
+        self.decoder.forget_lines_before(self.splitter.offset());
+        self.splitter.push(self.decoder.decode(bytes, ended));
         while let Some(piece) = self.splitter.next_piece(ended) {
-            self.rows.take(&piece, out)?;
+            self.rows.take(&piece, &self.decoder, out)?;
         }
         Ok(())
     }
 }
 
 impl Rows {
-    fn take(&mut self, piece: &Piece<'_>, out: &mut Output) -> Result<(), FileError> {
-        let line = i32::try_from(piece.line).map_err(|_| FileError::TooManyLines)?;
-        let (csv, fields) = (&self.plan.csv, &mut self.fields);
-        // Both are ASCII: the spec's check says so.
-        let (delimiter, quote) = (csv.delimiter as u8, csv.quote as u8);
-        match piece.kind {
-            Kind::Plain => split_plain(piece.bytes, delimiter, fields),
-            Kind::Quoted => split_quoted(piece.bytes, delimiter, quote, fields),
-            Kind::Broken(_) => {}
+    fn new(plan: Arc<RowPlan>, file_id: i64) -> Self {
+        let (csv, columns) = (&plan.csv, plan.columns.len());
+        let by_position = !csv.has_header() && csv.extra_columns == ExtraColumns::Fail;
+        let encoder =
+            by_position.then(|| Encoder::new(&plan, Header::by_position(columns, columns), file_id));
+        Self {
+            header_lines: csv.header.0,
+            plan,
+            file_id,
+            encoder,
+            counts: Counts::default(),
+            first_rejects: Vec::new(),
         }
-        let Some(encoder) = &mut self.encoder else {
-            return self.take_header(piece, line);
-        };
+    }
+
+    fn take(&mut self, piece: &Piece<'_>, decoder: &Decoder, out: &mut Output) -> Result<(), FileError> {
+        let line = i32::try_from(piece.line).map_err(|_| FileError::TooManyLines)?;
+        if self.header_lines > 0 {
+            self.header_lines -= 1;
+            return if self.header_lines == 0 { self.take_names(piece, line) } else { Ok(()) };
+        }
         self.counts.rows_read += 1;
-        let encoded = match piece.kind {
-            Kind::Plain | Kind::Quoted => {
-                encoder.encode(&self.plan, piece.bytes, fields, line, &mut out.tuples)
-            }
-            Kind::Broken(breakage) => Err(Fault::Broken(breakage)),
-        };
-        match encoded {
+        match self.encode(piece, line, out) {
             Ok(()) => {
                 out.rows += 1;
                 Ok(())
             }
-            Err(fault) => self.take_fault(piece, line, fault, out),
+            Err(fault) => {
+                let reject = self.reject(piece, line, decoder.line_offset(piece.byte_offset), fault);
+                self.take_reject(reject, out)
+            }
         }
     }
 
-    fn take_header(&mut self, piece: &Piece<'_>, line: i32) -> Result<(), FileError> {
-        let csv = &self.plan.csv;
-        if let Kind::Broken(breakage) = piece.kind {
-            let reason = breakage.reason(csv.max_record_bytes.0 as usize);
+    /// The header's last line.
+    fn take_names(&mut self, piece: &Piece<'_>, line: i32) -> Result<(), FileError> {
+        let RowPlan { csv, dialect, columns, .. } = &*self.plan;
+        let reason = match piece.kind {
+            Kind::Record => None,
+            Kind::NotText => Some(format!("{}; is csv.encoding right?", flaw(piece).1.reason())),
+            Kind::Broken(breakage) => Some(breakage.reason(csv.max_record_bytes.0 as usize)),
+        };
+        if let Some(reason) = reason {
             return Err(FileError::UnreadableHeader { line, reason });
         }
-        let name = |field: &Field| field.text(piece.bytes, csv.quote as u8, &mut Vec::new()).to_vec();
-        let names: Vec<_> = self.fields.iter().map(name).collect();
-        let header = Header::resolve(&self.plan.columns, csv.extra_columns, &names)?;
+        let name = |field: &Field| field.text(piece.bytes, dialect, &mut Vec::new()).to_vec();
+        let names: Vec<_> = piece.fields.iter().map(name).collect();
+        let header = Header::resolve(columns, csv.extra_columns, piece.bytes, &names)?;
         self.encoder = Some(Encoder::new(&self.plan, header, self.file_id));
         Ok(())
     }
 
+    #[inline]
+    fn encode(&mut self, piece: &Piece<'_>, line: i32, out: &mut Output) -> Result<(), Fault> {
+        match piece.kind {
+            Kind::Record => {}
+            Kind::NotText => return Err(self.not_text(piece)),
+            Kind::Broken(breakage) => return Err(Fault::Broken(breakage)),
+        }
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            None => {
+                // No header, and further columns are left out: the first record with enough fields says how many
+                // all of them must have, so that none is shifted.
+                let (found, expected) = (piece.fields.len(), self.plan.columns.len());
+                if found < expected {
+                    return Err(Fault::FieldCount { found, expected });
+                }
+                let header = Header::by_position(expected, found);
+                self.encoder.insert(Encoder::new(&self.plan, header, self.file_id))
+            }
+        };
+        encoder.encode(&self.plan, piece.bytes, piece.fields, line, &mut out.tuples)
+    }
+
     #[cold]
-    fn take_fault(
-        &mut self,
-        piece: &Piece<'_>,
-        line: i32,
-        fault: Fault,
-        out: &mut Output,
-    ) -> Result<(), FileError> {
-        let reject = self.reject(piece, line, fault);
+    fn not_text(&self, piece: &Piece<'_>) -> Fault {
+        let (at, flaw) = flaw(piece);
+        let field = piece.fields.partition_point(|field| field.end() <= at);
+        let column = self.encoder.as_ref().and_then(|encoder| encoder.column_of_field(piece.fields, field));
+        Fault::NotText(flaw, column)
+    }
+
+    #[cold]
+    fn take_reject(&mut self, reject: Reject, out: &mut Output) -> Result<(), FileError> {
         if self.first_rejects.len() < SHOWN_REJECTS {
             self.first_rejects.push(reject.summary());
         }
@@ -175,22 +209,32 @@ impl Rows {
         Ok(())
     }
 
-    fn reject(&self, piece: &Piece<'_>, line: i32, fault: Fault) -> Reject {
+    #[cold]
+    fn reject(&self, piece: &Piece<'_>, line: i32, byte_offset: u64, fault: Fault) -> Reject {
         let (column, rule, reason) = match fault {
             Fault::Broken(breakage) => {
                 (None, breakage.rule(), breakage.reason(self.plan.csv.max_record_bytes.0 as usize))
             }
+            Fault::NotText(flaw, column) => (column, flaw.rule(), flaw.reason().to_owned()),
             Fault::FieldCount { found, expected } => {
-                let plural = if found == 1 { "" } else { "s" };
-                (None, "field_count", format!("has {found} field{plural}, the header has {expected}"))
+                (None, "field_count", self.field_count_reason(found, expected))
             }
             Fault::Column(index, fault) => {
-                let column = &self.plan.columns[index];
-                let (rule, reason) = column.explain(fault);
-                (Some(column), rule, reason)
+                let (rule, reason) = self.plan.columns[index].explain(fault);
+                (Some(index), rule, reason)
             }
         };
-        Reject::new(line, piece, column.map(|column| column.name.as_str()), rule, reason)
+        let column = column.map(|index| self.plan.columns[index].name.as_str());
+        Reject::new(line, byte_offset, piece, column, rule, reason)
+    }
+
+    fn field_count_reason(&self, found: usize, expected: usize) -> String {
+        let plural = if found == 1 { "" } else { "s" };
+        if self.plan.csv.has_header() {
+            format!("has {found} field{plural}, the header has {expected}")
+        } else {
+            format!("has {found} field{plural}, expected {expected}")
+        }
     }
 
     fn check_ratio(&mut self) -> Result<(), FileError> {
@@ -201,6 +245,11 @@ impl Rows {
         }
         Err(FileError::RejectRatio { rejected, read, limit, first: std::mem::take(&mut self.first_rejects) })
     }
+}
+
+/// Where a record that is no text has its first flaw.
+fn flaw(piece: &Piece<'_>) -> (usize, Flaw) {
+    first_flaw(piece.bytes).unwrap_or((0, Flaw::Encoding))
 }
 
 #[cfg(test)]

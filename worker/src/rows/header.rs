@@ -3,11 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use longshore_common::dataset::ExtraColumns;
+use memchr::memchr_iter;
 
-use super::{column::ColumnPlan, error::FileError};
+use super::{
+    column::ColumnPlan,
+    error::{FileError, OtherDelimiter},
+};
 
 const MAX_LISTED: usize = 10;
 const MAX_NAME_CHARS: usize = 63;
+const COMMON_DELIMITERS: [(u8, &str); 4] =
+    [(b',', "comma"), (b';', "semicolon"), (b'\t', "tab"), (b'|', "bar")];
 
 /// What rows are read by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +25,16 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Without names, the first field is the first column.
+    pub(super) fn by_position(columns: usize, field_count: usize) -> Self {
+        Self { field_of_column: (0..columns).collect(), field_count }
+    }
+
     /// Names are compared byte by byte: the spec says exactly what the file must say.
     pub(super) fn resolve(
         columns: &[ColumnPlan],
         extra_columns: ExtraColumns,
+        line: &[u8],
         names: &[Vec<u8>],
     ) -> Result<Self, FileError> {
         let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -39,7 +51,12 @@ impl Header {
         // Missing names come first: if the first line is no header at all, its values must not be shown.
         let missing = named(&|count| count == 0);
         if !missing.is_empty() {
-            return Err(FileError::MissingColumn { names: missing });
+            let other_delimiter = other_delimiter(line, names.len());
+            return Err(FileError::MissingColumn {
+                names: missing,
+                found: names.len() as u64,
+                other_delimiter,
+            });
         }
         let duplicate = named(&|count| count > 1);
         if !duplicate.is_empty() {
@@ -51,6 +68,15 @@ impl Header {
         let field_of_column = columns.iter().flat_map(|column| found(column).first().copied()).collect();
         Ok(Self { field_of_column, field_count: names.len() })
     }
+}
+
+/// The common delimiter that would have given the most columns, if more than were found.
+fn other_delimiter(line: &[u8], found: usize) -> Option<OtherDelimiter> {
+    let others = COMMON_DELIMITERS.map(|(byte, name)| {
+        let count = memchr_iter(byte, line).count();
+        OtherDelimiter { name, count: count as u64 }
+    });
+    others.into_iter().filter(|other| other.count >= found as u64).max_by_key(|other| other.count)
 }
 
 fn refuse_extra(columns: &[ColumnPlan], names: &[Vec<u8>]) -> Result<(), FileError> {

@@ -1,15 +1,18 @@
 //! Bytes of a CSV file in, binary COPY tuples and rejects out. Pure: no I/O, no clock, no globals, and memory
 //! bounded by the longest record allowed plus one chunk, whatever the file holds.
 //!
-//! A chunk goes through `split` (bytes → records), `fields` (record → fields), `header` (names → columns) and
-//! `encode` with `column`, `value` and `rules` (fields → a tuple, or the fault that rejects the row); `file_rows` counts and
-//! limits. What all of them need of the spec is the `plan`.
+//! A chunk goes through `decode` (bytes → UTF-8), `split` with `scan` and `text_check` (text → records and their `fields`),
+//! `header` (names → columns) and `encode` with `column`, `value` and `rules` (fields → a tuple, or the fault that rejects the
+//! row); `file_rows` counts and limits. What all of them need of the spec is the `plan`.
 
 mod column;
+mod decode;
+mod dialect;
 mod encode;
 mod error;
 mod fields;
 mod file_rows;
+mod find;
 mod header;
 mod nulls;
 mod plan;
@@ -22,10 +25,11 @@ mod spec_text;
 mod split;
 #[cfg(test)]
 mod testing;
+mod text_check;
 mod value;
 
 pub use encode::{COPY_HEADER, COPY_TRAILER};
-pub use error::FileError;
+pub use error::{FileError, OtherDelimiter};
 pub use file_rows::{Counts, FileRows, Output};
 pub use plan::{PlanError, RowPlan};
 pub use reject::{Reject, RejectSummary};

@@ -3,12 +3,13 @@
 use longshore_common::dataset::{Csv, Dataset, FILE_ID_COLUMN, LINE_COLUMN, Rejects};
 use thiserror::Error;
 
-use super::column::ColumnPlan;
+use super::{column::ColumnPlan, dialect::Dialect};
 
 /// How the files of a dataset are read, split and typed.
 #[derive(Debug)]
 pub struct RowPlan {
     pub(super) csv: Csv,
+    pub(super) dialect: Dialect,
     pub(super) limits: Rejects,
     /// In the order in which tuples carry them; behind them come `_file_id` and `_line`.
     pub(super) columns: Vec<ColumnPlan>,
@@ -34,6 +35,7 @@ impl RowPlan {
         let columns = dataset.columns.iter().map(|column| ColumnPlan::compile(column, &dataset.csv));
         Ok(Self {
             csv: dataset.csv.clone(),
+            dialect: Dialect::new(&dataset.csv),
             limits: dataset.rejects.clone(),
             columns: columns.collect::<Result<_, _>>()?,
         })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{column::ColumnFault, scan::Breakage, split::Piece};
+use super::{column::ColumnFault, scan::Breakage, split::Piece, text_check::Flaw};
 
 /// How much of a rejected row's text is kept, in bytes.
 const MAX_RAW_BYTES: usize = 8 * 1024;
@@ -50,6 +50,8 @@ impl fmt::Display for RejectSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Broken(Breakage),
+    /// With the index of the column in which the flaw stands, if it is one of the spec.
+    NotText(Flaw, Option<usize>),
     FieldCount {
         found: usize,
         expected: usize,
@@ -59,9 +61,10 @@ pub(super) enum Fault {
 }
 
 impl Reject {
-    /// `line` is the piece's line, as the database holds it.
+    /// `line` is the piece's line, as the database holds it; `byte_offset` is where it begins in the file.
     pub(super) fn new(
         line: i32,
+        byte_offset: u64,
         piece: &Piece<'_>,
         column: Option<&str>,
         rule: &'static str,
@@ -69,7 +72,7 @@ impl Reject {
     ) -> Self {
         Self {
             line,
-            byte_offset: piece.byte_offset as i64,
+            byte_offset: byte_offset as i64,
             column: column.map(str::to_owned),
             raw: shown(piece.bytes),
             rule,

@@ -1,6 +1,12 @@
-//! Finds the end of one record. Resumable: called again with a longer window it goes on where it stopped.
+//! Finds one record and its fields, in one pass. Resumable: called again with more bytes it goes on where it stopped.
 
-use memchr::{memchr, memchr3};
+use std::ops::Range;
+
+use super::{
+    dialect::Dialect,
+    fields::{Field, Form},
+    find::Finder,
+};
 
 /// How a record breaks the CSV grammar or its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,110 +34,210 @@ impl Breakage {
             Self::TextAfterQuote => {
                 "text follows a closing quote; only a delimiter or a line break may".to_owned()
             }
-            Self::UnclosedQuote => {
-                format!(
-                    "a quote is not closed within {max_record_bytes} bytes (csv.max_record_bytes) or the file"
-                )
-            }
+            Self::UnclosedQuote => format!(
+                "a quote is opened and not closed before the file ends or the record has {max_record_bytes} bytes \
+                 (csv.max_record_bytes)"
+            ),
             Self::TooLong => format!("longer than {max_record_bytes} bytes (csv.max_record_bytes)"),
         }
     }
 }
 
-/// What lies behind the window.
+/// What lies behind the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edge {
     /// Bytes that have not come yet.
     Open,
     /// Nothing: the input ends here.
     EndOfInput,
-    /// Bytes that this record may not have; the window itself is one byte longer than the longest record.
+    /// Bytes that this record may not have; those at hand are one more than the longest record has.
     Limit,
 }
 
-/// What a look at the window gave.
+/// What a look at the bytes gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The record does not end in this window.
+    /// The record does not end in these bytes.
     More,
-    /// The record is the window's first `length` bytes; `quoted` if at least one field stands in quotes.
-    Record { length: usize, quoted: bool },
+    /// The record is the first `length` bytes; its fields are [`Scan::fields`].
+    Record { length: usize },
     /// The record is wrong.
     Broken(Breakage),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    Outside,
-    Inside,
+    /// The next byte is the first of a field.
+    FieldStart,
+    /// Inside a field without quotes around it: quotes in it are literals.
+    Plain,
+    /// Inside quotes.
+    Quoted,
+    /// After an escape inside quotes.
+    AfterEscape,
     /// After a quote inside quotes: the first half of a doubled one, or the closing one.
     AfterQuote,
 }
 
-/// The scan of the current record.
+/// The scan of the current record. Its positions count from the record's start, because the buffer moves.
 #[derive(Debug)]
 pub(super) struct Scan {
-    delimiter: u8,
-    quote: u8,
+    dialect: Dialect,
+    /// What ends a field without quotes: the delimiter (its last byte) and line breaks.
+    separators: Finder<3>,
+    /// What matters inside quotes: the quote and the escape.
+    quotes: Finder<2>,
     place: Place,
-    scanned: usize,
-    quoted: bool,
+    /// Where to go on.
+    at: usize,
+    /// Where the text of the current field begins.
+    field_start: usize,
+    /// How the current field is written, if it is in quotes.
+    form: Form,
+    has_quotes: bool,
+    fields: Vec<Field>,
 }
 
 impl Scan {
-    pub(super) fn new(delimiter: u8, quote: u8) -> Self {
-        Self { delimiter, quote, place: Place::Outside, scanned: 0, quoted: false }
-    }
-
-    /// Forgets the current record: the next window begins a new one.
-    pub(super) fn restart(&mut self) {
-        (self.place, self.scanned, self.quoted) = (Place::Outside, 0, false);
-    }
-
-    /// `window` begins where the record begins, at every call until the record is found.
-    pub(super) fn find(&mut self, window: &[u8], edge: Edge) -> Found {
-        while self.scanned < window.len() {
-            let rest = &window[self.scanned..];
-            match self.place {
-                Place::Outside => match memchr3(b'\n', b'\r', self.quote, rest) {
-                    None => self.scanned = window.len(),
-                    Some(distance) if rest[distance] != self.quote => {
-                        return Found::Record { length: self.scanned + distance, quoted: self.quoted };
-                    }
-                    Some(distance) => self.meet_quote(window, self.scanned + distance),
-                },
-                Place::Inside => match memchr(self.quote, rest) {
-                    None => self.scanned = window.len(),
-                    Some(distance) => {
-                        self.scanned += distance + 1;
-                        self.place = Place::AfterQuote;
-                    }
-                },
-                Place::AfterQuote => {
-                    self.place = match rest[0] {
-                        byte if byte == self.quote => Place::Inside,
-                        byte if byte == self.delimiter => Place::Outside,
-                        b'\n' | b'\r' => return Found::Record { length: self.scanned, quoted: true },
-                        _ => return Found::Broken(Breakage::TextAfterQuote),
-                    };
-                    self.scanned += 1;
-                }
-            }
+    pub(super) fn new(dialect: Dialect) -> Self {
+        let quote = dialect.quote.unwrap_or_default();
+        Self {
+            separators: Finder::new([dialect.delimiter.last_byte(), b'\n', b'\r']),
+            quotes: Finder::new([quote, dialect.escape.unwrap_or(quote)]),
+            dialect,
+            place: Place::FieldStart,
+            at: 0,
+            field_start: 0,
+            form: Form::Plain,
+            has_quotes: false,
+            fields: Vec::new(),
         }
+    }
+
+    /// Forgets the current record: a new one begins.
+    pub(super) fn restart(&mut self) {
+        (self.place, self.at, self.has_quotes) = (Place::FieldStart, 0, false);
+        self.fields.clear();
+    }
+
+    /// To be called when other bytes stand in the buffer.
+    pub(super) fn buffer_changed(&mut self) {
+        self.separators.forget();
+        self.quotes.forget();
+    }
+
+    /// The fields of the record that was found.
+    pub(super) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Whether a field of the record that was found stands in quotes.
+    pub(super) fn has_quotes(&self) -> bool {
+        self.has_quotes
+    }
+
+    /// Looks at the bytes of the buffer that the record can have; they begin where the record begins, at every call
+    /// until it is found.
+    pub(super) fn find(&mut self, buffer: &[u8], record: Range<usize>, edge: Edge) -> Found {
+        let Range { start, end } = record;
+        let mut at = start + self.at;
+        while at < end {
+            at = match self.place {
+                Place::FieldStart if Some(buffer[at]) == self.dialect.quote => {
+                    (self.place, self.form, self.has_quotes) = (Place::Quoted, Form::Quoted, true);
+                    self.field_start = at + 1 - start;
+                    at + 1
+                }
+                Place::FieldStart => {
+                    self.place = Place::Plain;
+                    self.field_start = at - start;
+                    at
+                }
+                Place::Plain => match self.separators.find(buffer, at) {
+                    Some(found) if found < end => {
+                        if is_line_break(buffer[found]) {
+                            return self.end_record(found - start, Form::Plain, found - start);
+                        }
+                        self.meet_delimiter(buffer, start, found);
+                        found + 1
+                    }
+                    _ => end,
+                },
+                Place::Quoted => match self.quotes.find(buffer, at) {
+                    Some(found) if found < end => {
+                        let is_quote = Some(buffer[found]) == self.dialect.quote;
+                        self.place = if is_quote { Place::AfterQuote } else { Place::AfterEscape };
+                        found + 1
+                    }
+                    _ => end,
+                },
+                Place::AfterEscape => {
+                    self.place = Place::Quoted;
+                    if [self.dialect.quote, self.dialect.escape].contains(&Some(buffer[at])) {
+                        self.form = Form::Escaped;
+                        at + 1
+                    } else {
+                        at
+                    }
+                }
+                Place::AfterQuote => {
+                    let (rest, delimiter) = (&buffer[at..end], self.dialect.delimiter);
+                    if Some(rest[0]) == self.dialect.quote {
+                        (self.place, self.form) = (Place::Quoted, Form::Escaped);
+                        at + 1
+                    } else if is_line_break(rest[0]) {
+                        return self.end_record(at - 1 - start, self.form, at - start);
+                    } else if rest.starts_with(delimiter.bytes()) {
+                        self.end_field(at - 1 - start, self.form);
+                        self.place = Place::FieldStart;
+                        at + delimiter.length()
+                    } else if edge != Edge::EndOfInput && delimiter.bytes().starts_with(rest) {
+                        // Of a delimiter of several bytes, some have not come.
+                        break;
+                    } else {
+                        return Found::Broken(Breakage::TextAfterQuote);
+                    }
+                }
+            };
+        }
+        self.at = at - start;
+        self.meet_edge(end - start, edge)
+    }
+
+    /// A field ends here, unless this only looks like the last byte of a delimiter.
+    fn meet_delimiter(&mut self, buffer: &[u8], start: usize, at: usize) {
+        let delimiter = self.dialect.delimiter;
+        if delimiter.ends_at(buffer, start + self.field_start, at) {
+            self.end_field(at + 1 - delimiter.length() - start, Form::Plain);
+            self.place = Place::FieldStart;
+        }
+    }
+
+    fn end_field(&mut self, end: usize, form: Form) {
+        self.fields.push(Field::new(self.field_start, end, form));
+    }
+
+    fn end_record(&mut self, field_end: usize, form: Form, length: usize) -> Found {
+        self.end_field(field_end, form);
+        Found::Record { length }
+    }
+
+    /// There are no more bytes at hand, and the record has not ended.
+    fn meet_edge(&mut self, length: usize, edge: Edge) -> Found {
         match (edge, self.place) {
             (Edge::Open, _) => Found::More,
-            (_, Place::Inside) => Found::Broken(Breakage::UnclosedQuote),
-            (Edge::EndOfInput, _) => Found::Record { length: window.len(), quoted: self.quoted },
+            (_, Place::Quoted | Place::AfterEscape) => Found::Broken(Breakage::UnclosedQuote),
             (Edge::Limit, _) => Found::Broken(Breakage::TooLong),
+            (Edge::EndOfInput, Place::Plain) => self.end_record(length, Form::Plain, length),
+            (Edge::EndOfInput, Place::AfterQuote) => self.end_record(length - 1, self.form, length),
+            (Edge::EndOfInput, Place::FieldStart) => {
+                self.field_start = length;
+                self.end_record(length, Form::Plain, length)
+            }
         }
     }
+}
 
-    /// A quote outside of quotes opens a field if it is the field's first byte; elsewhere it is a literal.
-    fn meet_quote(&mut self, window: &[u8], at: usize) {
-        if at == 0 || window[at - 1] == self.delimiter {
-            self.place = Place::Inside;
-            self.quoted = true;
-        }
-        self.scanned = at + 1;
-    }
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }

@@ -5,15 +5,20 @@
 
 use memchr::{memchr2, memchr2_iter};
 
-use super::scan::{Breakage, Edge, Found, Scan};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+use super::{
+    dialect::Dialect,
+    fields::Field,
+    scan::{Breakage, Edge, Found, Scan},
+    text_check::TextCheck,
+};
 
 /// One record, or the first line of a broken one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece<'a> {
     /// Without the line break that ends it.
     pub(super) bytes: &'a [u8],
+    /// Of a whole record.
+    pub(super) fields: &'a [Field],
     /// Physical line on which it begins, from 1.
     pub(super) line: u64,
     /// Offset of its first byte in the input.
@@ -23,10 +28,10 @@ pub(super) struct Piece<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A record without quoted fields.
-    Plain,
-    /// A record in which at least one field stands in quotes.
-    Quoted,
+    /// A record of text.
+    Record,
+    /// A record with bytes that are no text.
+    NotText,
     /// The first line of a broken record, at most the longest record and one byte.
     Broken(Breakage),
 }
@@ -34,12 +39,12 @@ pub(super) enum Kind {
 /// What the next byte is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The first of the input: a byte order mark may stand here.
-    Start,
     /// The first after a carriage return: a line feed belongs to it.
     AfterCarriageReturn,
-    /// The first of a line.
+    /// The first of a line on which a record can begin.
     Line,
+    /// Of a record, or of a broken one's first line.
+    Record,
     /// Inside a line whose rest is dropped.
     Drop,
 }
@@ -56,6 +61,9 @@ struct Span {
 #[derive(Debug)]
 pub(super) struct Splitter {
     max_record_bytes: usize,
+    comment: Option<u8>,
+    /// Lines still to be left out before the first record.
+    skip_lines: u32,
     scan: Scan,
     /// How the current record is broken, and how many of its bytes are known to hold no line break, while the end
     /// of its first line is awaited.
@@ -63,7 +71,8 @@ pub(super) struct Splitter {
     stage: Stage,
     /// Bytes that have come and whose record is not finished: at most one record and one chunk.
     buffer: Vec<u8>,
-    /// Where the current record begins in the buffer.
+    text_check: TextCheck,
+    /// Where the current line begins in the buffer.
     start: usize,
     /// Offset of the buffer's first byte in the input.
     buffer_offset: u64,
@@ -71,13 +80,16 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    pub(super) fn new(delimiter: u8, quote: u8, max_record_bytes: usize) -> Self {
+    pub(super) fn new(dialect: Dialect, skip_lines: u32, max_record_bytes: usize) -> Self {
         Self {
             max_record_bytes,
-            scan: Scan::new(delimiter, quote),
+            comment: dialect.comment,
+            skip_lines,
+            scan: Scan::new(dialect),
             broken: None,
-            stage: Stage::Start,
+            stage: Stage::Line,
             buffer: Vec::new(),
+            text_check: TextCheck::default(),
             start: 0,
             buffer_offset: 0,
             line: 1,
@@ -89,62 +101,69 @@ impl Splitter {
         // At most one unfinished record is moved, and only if something before it was consumed: a record that
         // grows over many chunks is moved once.
         self.buffer.drain(..self.start);
+        self.text_check.drained(self.start);
         self.buffer_offset += self.start as u64;
         self.start = 0;
         self.buffer.extend_from_slice(chunk);
+        self.scan.buffer_changed();
+    }
+
+    /// Of the input: no piece to come begins before it.
+    pub(super) fn offset(&self) -> u64 {
+        self.buffer_offset + self.start as u64
     }
 
     /// The next piece; `None` if it needs more bytes or, with `ended`, if the input is used up.
     pub(super) fn next_piece(&mut self, ended: bool) -> Option<Piece<'_>> {
+        if self.stage != Stage::Record && !self.reach_record() {
+            return None;
+        }
         let Span { start, length, line, kind } = self.next_span(ended)?;
-        let byte_offset = self.buffer_offset + start as u64;
-        Some(Piece { bytes: &self.buffer[start..start + length], line, byte_offset, kind })
+        Some(Piece {
+            bytes: &self.buffer[start..start + length],
+            fields: self.scan.fields(),
+            line,
+            byte_offset: self.buffer_offset + start as u64,
+            kind,
+        })
     }
 
     fn next_span(&mut self, ended: bool) -> Option<Span> {
-        loop {
-            if self.stage != Stage::Line && !self.reach_line(ended) {
-                return None;
-            }
-            let rest = &self.buffer[self.start..];
-            if rest.is_empty() {
-                return None;
-            }
-            let limit = self.max_record_bytes + 1;
-            let (window, edge) = match (rest.len() >= limit, ended) {
-                (true, _) => (&rest[..limit], Edge::Limit),
-                (false, true) => (rest, Edge::EndOfInput),
-                (false, false) => (rest, Edge::Open),
-            };
-            let found = match self.broken {
-                Some((breakage, _)) => Found::Broken(breakage),
-                None => self.scan.find(window, edge),
-            };
-            match found {
-                Found::More => return None,
-                // A blank line is no row, also where the file has a single column: `""` writes an empty value there.
-                Found::Record { length: 0, .. } => self.end_line(0),
-                Found::Record { length, quoted } => return Some(self.take_record(length, quoted)),
-                Found::Broken(breakage) => {
-                    // The piece is the whole first line (as far as a record may go): what it shows must not
-                    // depend on where the chunk happened to end.
-                    let (searched, length) = (self.broken.map_or(0, |(_, searched)| searched), window.len());
-                    let line_break = memchr2(b'\n', b'\r', &window[searched..]).map(|at| searched + at);
-                    if line_break.is_none() && edge == Edge::Open {
-                        self.broken = Some((breakage, length));
-                        return None;
-                    }
-                    return Some(self.take_broken(line_break, length, breakage));
+        let available = self.buffer.len() - self.start;
+        let (length, edge) = match available > self.max_record_bytes {
+            true => (self.max_record_bytes + 1, Edge::Limit),
+            false => (available, if ended { Edge::EndOfInput } else { Edge::Open }),
+        };
+        let window = self.start..self.start + length;
+        let found = match self.broken {
+            Some((breakage, _)) => Found::Broken(breakage),
+            None => self.scan.find(&self.buffer, window.clone(), edge),
+        };
+        match found {
+            Found::More => None,
+            Found::Record { length } => Some(self.take_record(length)),
+            Found::Broken(breakage) => {
+                // The piece is the whole first line (as far as a record may go): what it shows must not
+                // depend on where the chunk happened to end.
+                let searched = self.broken.map_or(0, |(_, searched)| searched);
+                let line_break =
+                    memchr2(b'\n', b'\r', &self.buffer[window][searched..]).map(|at| searched + at);
+                if line_break.is_none() && edge == Edge::Open {
+                    self.broken = Some((breakage, length));
+                    return None;
                 }
+                Some(self.take_broken(line_break, length, breakage))
             }
         }
     }
 
-    fn take_record(&mut self, length: usize, quoted: bool) -> Span {
-        let kind = if quoted { Kind::Quoted } else { Kind::Plain };
+    fn take_record(&mut self, length: usize) -> Span {
+        let range = self.start..self.start + length;
+        let is_text = self.text_check.is_text(&self.buffer, range.clone());
+        let kind = if is_text { Kind::Record } else { Kind::NotText };
         let span = Span { start: self.start, length, line: self.line, kind };
-        if quoted {
-            self.line += line_breaks(&self.buffer[self.start..self.start + length]);
+        if self.scan.has_quotes() {
+            self.line += line_breaks(&self.buffer[range]);
         }
         self.end_line(length);
         span
@@ -172,40 +191,35 @@ impl Splitter {
         };
         self.start = self.buffer.len().min(at + 1);
         self.line += 1;
-        self.scan.restart();
     }
 
-    /// Goes on to the first byte of a line. False if it has not come yet.
-    fn reach_line(&mut self, ended: bool) -> bool {
-        let rest = &self.buffer[self.start..];
-        match self.stage {
-            Stage::Line => {}
-            Stage::Start => {
-                if !ended && rest.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(rest) {
-                    return false;
+    /// Goes on to the first byte of a record. False if it has not come yet.
+    fn reach_record(&mut self) -> bool {
+        while let Some(&first) = self.buffer.get(self.start) {
+            match self.stage {
+                Stage::Record => return true,
+                Stage::AfterCarriageReturn => {
+                    self.start += usize::from(first == b'\n');
+                    self.stage = Stage::Line;
                 }
-                if rest.starts_with(BYTE_ORDER_MARK) {
-                    self.start += BYTE_ORDER_MARK.len();
+                Stage::Line if self.skip_lines > 0 => {
+                    self.skip_lines -= 1;
+                    self.stage = Stage::Drop;
                 }
-                self.stage = Stage::Line;
+                Stage::Line if Some(first) == self.comment => self.stage = Stage::Drop,
+                // A blank line is no row, also where the file has a single column: `""` writes an empty value there.
+                Stage::Line if matches!(first, b'\n' | b'\r') => self.end_line(0),
+                Stage::Line => {
+                    self.scan.restart();
+                    self.stage = Stage::Record;
+                }
+                Stage::Drop => match memchr2(b'\n', b'\r', &self.buffer[self.start..]) {
+                    Some(length) => self.end_line(length),
+                    None => self.start = self.buffer.len(),
+                },
             }
-            Stage::AfterCarriageReturn => {
-                let Some(first) = rest.first() else { return false };
-                self.start += usize::from(*first == b'\n');
-                self.stage = Stage::Line;
-            }
-            Stage::Drop => match memchr2(b'\n', b'\r', rest) {
-                Some(length) => {
-                    self.end_line(length);
-                    return self.reach_line(ended);
-                }
-                None => {
-                    self.start = self.buffer.len();
-                    return false;
-                }
-            },
         }
-        true
+        false
     }
 
     #[cfg(test)]

@@ -1,4 +1,5 @@
-use longshore_common::dataset::{Dataset, ExtraColumns};
+use encoding_rs::SHIFT_JIS;
+use longshore_common::dataset::{AsciiOrNone, Dataset, ExtraColumns, FileEncoding, HeaderLines};
 
 use super::super::testing::{dataset, decode, plan, read, texts};
 use super::*;
@@ -53,7 +54,7 @@ fn a_bad_row_is_rejected_and_its_neighbours_stay() {
     assert_eq!(ids, [1, 3, 6]);
     let seen: Vec<_> = out.rejects.iter().map(|r| (r.line, r.byte_offset, r.rule, r.raw.as_str())).collect();
     let expected = [
-        (3, 14, "type", "x\u{2400},two"),
+        (3, 14, "nul_byte", "x\u{2400},two"),
         (5, 30, "field_count", "4"),
         (6, 32, "quote_text_after", "\"5\"x,five"),
     ];
@@ -80,8 +81,8 @@ fn reasons_and_errors_never_hold_a_value_of_the_file() {
 
 #[test]
 fn a_header_that_does_not_fit_fails_the_file_and_names_all_that_is_wrong() {
-    assert_eq!(failure(&two_texts(), "c,d\n1,2\n"), "the header lacks `a`, `b`");
-    assert_eq!(failure(&two_texts(), "a,B\n"), "the header lacks `b`");
+    assert_eq!(failure(&two_texts(), "c,d\n1,2\n"), "the header lacks `a`, `b`; it has 2 columns");
+    assert_eq!(failure(&two_texts(), "a,B\n"), "the header lacks `b`; it has 2 columns");
     assert_eq!(failure(&two_texts(), "a,b,a,b\n"), "the header names `a`, `b` more than once");
     let message = failure(&two_texts(), "a,b,c,\n");
     assert!(
@@ -93,6 +94,113 @@ fn a_header_that_does_not_fit_fails_the_file_and_names_all_that_is_wrong() {
     }
     let long = format!("a,{}", "b".repeat(2 << 20));
     assert!(failure(&two_texts(), &long).contains("longer than 1048576 bytes"));
+}
+
+#[test]
+fn a_header_that_another_delimiter_would_split_is_told_so() {
+    let cases = [
+        (
+            "a;b;c\n",
+            "the header lacks `a`, `b`; it has 1 column; is csv.delimiter right? the line has 2 semicolons",
+        ),
+        ("a\tb\n", "the header lacks `a`, `b`; it has 1 column; is csv.delimiter right? the line has 1 tab"),
+        ("a,c|d|b|\n", "the header lacks `b`; it has 2 columns; is csv.delimiter right? the line has 3 bars"),
+        ("a,c|d\n", "the header lacks `b`; it has 2 columns"),
+    ];
+    for (input, expected) in cases {
+        assert_eq!(failure(&two_texts(), input), expected);
+    }
+    let mut dataset = two_texts();
+    dataset.csv.delimiter = ';';
+    assert!(failure(&dataset, "a,b\n1,2\n").ends_with("the line has 1 comma"));
+}
+
+#[test]
+fn a_header_that_is_no_text_asks_for_the_encoding() {
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    for input in [b"a,\xe4\n".to_vec(), utf_16("a,b\n")] {
+        let message = read(&two_texts(), &input, &[]).2.unwrap_err().to_string();
+        assert!(message.starts_with("the header, on line 1, cannot be read: has "), "{message}");
+        assert!(message.ends_with("; is csv.encoding right?"), "{message}");
+    }
+}
+
+#[test]
+fn the_last_of_several_header_lines_names_the_columns() {
+    let mut dataset = two_texts();
+    dataset.csv.header = HeaderLines(3);
+    dataset.csv.skip_lines = 1;
+    dataset.csv.comment = AsciiOrNone(Some(b'#'));
+    let input = "Report \"x\n\n\"2024,\n all\"\n#\n\"a broken\"title\nb,a\n2,1\n";
+    let (out, counts) = rows(&dataset, input);
+    assert_eq!((texts(&out), counts), (vec![vec!["1".to_owned(), "2".to_owned()]], (1, 0)));
+    assert_eq!(decode(&out.tuples)[0][3], Some(8_i32.to_be_bytes().to_vec()));
+    for input in ["", "x", "x\ny", "x\ny\nz", "x\ny\nz\na,b"] {
+        assert_eq!(rows(&dataset, input).1, (0, 0), "{input:?}");
+    }
+}
+
+#[test]
+fn without_a_header_the_first_field_is_the_first_column() {
+    let mut dataset = dataset(&[("a", "integer"), ("b", "text")]);
+    dataset.csv.header = HeaderLines(0);
+    let (out, counts) = rows(&dataset, "\u{feff}1,x\n2\n3,y,z\nx,\0\n4,w");
+    assert_eq!((out.rows, counts), (2, (5, 3)));
+    let seen: Vec<_> =
+        out.rejects.iter().map(|r| (r.line, r.rule, r.reason.as_str(), r.column.as_deref())).collect();
+    let nul = "has a NUL character, which Postgres cannot store";
+    let expected = [
+        (2, "field_count", "has 1 field, expected 2", None),
+        (3, "field_count", "has 3 fields, expected 2", None),
+        (4, "nul_byte", nul, Some("b")),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(rows(&dataset, "").1, (0, 0));
+}
+
+#[test]
+fn without_a_header_extra_fields_are_left_out_and_as_many_in_every_row() {
+    let mut dataset = two_texts();
+    dataset.csv.header = HeaderLines(0);
+    dataset.csv.extra_columns = ExtraColumns::Ignore;
+    let (out, _) = rows(&dataset, "1\n2,x,\n3,y\n4,z,0\n5,,,\n");
+    assert_eq!(texts(&out), [["2", "x"], ["4", "z"]]);
+    let reasons: Vec<_> = out.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    assert_eq!(reasons, ["has 1 field, expected 2", "has 2 fields, expected 3", "has 4 fields, expected 3"]);
+}
+
+#[test]
+fn what_is_no_text_rejects_its_row_wherever_it_stands() {
+    let mut dataset = dataset(&[("id", "integer"), ("name", "text")]);
+    dataset.csv.extra_columns = ExtraColumns::Ignore;
+    let input =
+        b"name,other,id\nx,,1\nx,\xff,2\n\"a\xe9\",,3\nx\0,,4\n\"a\"\"\",\"\0\",5\nx,,6\0\n\xff,7\ny,,8\n";
+    let (_, out, result) = read(&dataset, input, &[]);
+    assert_eq!((result, texts(&out).len()), (Ok(()), 2));
+    let seen: Vec<_> = out.rejects.iter().map(|r| (r.line, r.rule, r.column.as_deref())).collect();
+    let (encoding, nul) = ("encoding", "nul_byte");
+    let expected = [
+        (3, encoding, None),
+        (4, encoding, Some("name")),
+        (5, nul, Some("name")),
+        (6, nul, None),
+        (7, nul, Some("id")),
+        (8, encoding, None),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_loaded_as_text() {
+    let mut dataset = two_texts();
+    dataset.csv.encoding = FileEncoding::Named(SHIFT_JIS);
+    let (bytes, ..) = SHIFT_JIS.encode("a,b\n表,ソ\n\"ア\n\",能\n");
+    let (_, out, result) = read(&dataset, &[&bytes, &b"x,\x81\ny,z\n"[..]].concat(), &[3, 9]);
+    assert_eq!(result, Ok(()));
+    assert_eq!(texts(&out), [["表", "ソ"], ["ア\n", "能"], ["y", "z"]]);
+    let [reject] = &out.rejects[..] else { panic!("{:?}", out.rejects) };
+    assert_eq!((reject.line, reject.byte_offset, reject.rule), (5, bytes.len() as i64, "encoding"));
+    assert_eq!((reject.column.as_deref(), reject.raw.as_str()), (Some("b"), "x,\u{fffd}"));
 }
 
 #[test]

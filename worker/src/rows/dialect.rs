@@ -1,0 +1,58 @@
+//! How a file writes its records, made ready for the scan.
+
+use longshore_common::dataset::Csv;
+
+/// The characters that mean something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    pub(super) delimiter: Delimiter,
+    pub(super) quote: Option<u8>,
+    pub(super) escape: Option<u8>,
+    pub(super) comment: Option<u8>,
+}
+
+impl Dialect {
+    pub(super) fn new(csv: &Csv) -> Self {
+        Self {
+            delimiter: Delimiter::new(csv.delimiter),
+            quote: csv.quote.0,
+            escape: csv.escape.0,
+            comment: csv.comment.0,
+        }
+    }
+}
+
+/// What stands between two fields, in UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delimiter {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Delimiter {
+    fn new(character: char) -> Self {
+        let mut bytes = [0; 4];
+        let length = character.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    #[inline]
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The byte to look for: its last, so that whatever ends with it is there as a whole.
+    pub(super) fn last_byte(&self) -> u8 {
+        self.bytes[self.length - 1]
+    }
+
+    /// Whether a delimiter that begins at `from` or later ends with the byte at `at`, which is its last byte.
+    #[inline]
+    pub(super) fn ends_at(&self, text: &[u8], from: usize, at: usize) -> bool {
+        self.length == 1 || (at + 1 - from >= self.length && text[from..=at].ends_with(self.bytes()))
+    }
+}

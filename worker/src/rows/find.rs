@@ -1,0 +1,99 @@
+//! Finds the next of a few bytes, again and again in the same text: what memchr would find, but a block of the text is
+//! compared once, and all that was found in it is kept as bits.
+
+use wide::u8x16;
+
+/// Bytes compared at once: as many as a `u64` has bits.
+const BLOCK: usize = 64;
+const LANES: usize = 16;
+
+/// Remembers one block of the text. [`Self::forget`] it when the text changes.
+#[derive(Debug)]
+pub(super) struct Finder<const N: usize> {
+    needles: [u8x16; N],
+    /// Where the block begins of which `found` holds the matches.
+    block: usize,
+    /// A bit a byte of the block, the first byte's lowest.
+    found: u64,
+}
+
+impl<const N: usize> Finder<N> {
+    pub(super) fn new(needles: [u8; N]) -> Self {
+        Self { needles: needles.map(u8x16::splat), block: usize::MAX, found: 0 }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.block = usize::MAX;
+    }
+
+    /// Where in `text` the first of the needles stands, at `from` or later.
+    #[inline]
+    pub(super) fn find(&mut self, text: &[u8], from: usize) -> Option<usize> {
+        let block = from & !(BLOCK - 1);
+        if block != self.block {
+            self.compare(text, block);
+        }
+        let found = self.found & (!0 << (from - block));
+        if found != 0 {
+            return Some(block + found.trailing_zeros() as usize);
+        }
+        self.find_beyond(text, block + BLOCK)
+    }
+
+    fn find_beyond(&mut self, text: &[u8], mut block: usize) -> Option<usize> {
+        while block < text.len() {
+            self.compare(text, block);
+            if self.found != 0 {
+                return Some(block + self.found.trailing_zeros() as usize);
+            }
+            block += BLOCK;
+        }
+        None
+    }
+
+    #[inline]
+    fn compare(&mut self, text: &[u8], block: usize) {
+        let rest = text.get(block..).unwrap_or_default();
+        self.block = block;
+        self.found = match rest.first_chunk() {
+            Some(bytes) => self.matches(bytes),
+            None => {
+                let mut bytes = [0; BLOCK];
+                bytes[..rest.len()].copy_from_slice(rest);
+                self.matches(&bytes) & ((1 << rest.len()) - 1)
+            }
+        };
+    }
+
+    #[inline]
+    fn matches(&self, bytes: &[u8; BLOCK]) -> u64 {
+        let (lanes, _) = bytes.as_chunks::<LANES>();
+        lanes.iter().rev().fold(0, |found, lane| {
+            let lane = u8x16::new(*lane);
+            let equal = self.needles.iter().fold(u8x16::ZERO, |equal, needle| equal | lane.simd_eq(*needle));
+            (found << LANES) | u64::from(equal.to_bitmask())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_the_first_from_there(
+            text in prop::collection::vec(prop::sample::select(b"abcxy\xe9\0".as_slice()), 0..300),
+            places in prop::collection::vec(0..310_usize, 1..20),
+        ) {
+            let mut finder = Finder::new(*b"abc");
+            for from in places {
+                let rest = text.get(from..).unwrap_or_default();
+                let expected = rest.iter().position(|byte| b"abc".contains(byte)).map(|at| from + at);
+                prop_assert_eq!(finder.find(&text, from), expected, "from {}", from);
+            }
+        }
+    }
+}
