@@ -1,6 +1,7 @@
 //! The conformance folder: small files, each named for its trait, and what has to come of each.
 
 mod case;
+mod validated;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ enum Outcome {
 type Rejected = (i64, Option<String>, String, String);
 
 #[tokio::test]
-async fn every_case_of_the_conformance_folder_comes_out_as_expected() {
+async fn every_case_comes_out_as_expected_in_a_load_and_in_validate() {
     let stage = Stage::new().await;
     let cases = case::all();
     let specs: Vec<_> = cases.iter().map(|case| write_spec(&stage, case)).collect();
@@ -32,9 +33,10 @@ async fn every_case_of_the_conformance_folder_comes_out_as_expected() {
     stage.drain().await;
     let client = stage.client().await;
     let mut wrong = Vec::new();
-    for case in &cases {
+    for (case, spec) in cases.iter().zip(&specs) {
         let found = outcome(&client, case).await;
-        if let Err(message) = compare(case, &found) {
+        let validated = validated::compare(&stage, spec, case, &found).await;
+        if let Err(message) = compare(case, &found).and(validated) {
             wrong.push(format!("{}: {message}\nfound: {found:#?}", case.name));
         }
     }
