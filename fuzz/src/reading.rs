@@ -1,6 +1,6 @@
 //! A whole input through the pure middle.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use longshore_common::dataset::{Dataset, parse_spec};
 use longshore_worker::rows::{Counts, FileError, FileRows, Output, RowPlan};
@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 /// The file's id in every tuple.
 pub(crate) const FILE_ID: i64 = 7_000_000_001;
+const MAX_CACHED_PLANS: usize = 10_000;
 
 /// Everything that a user of the pure middle sees.
 #[derive(Debug)]
@@ -19,10 +20,11 @@ pub(crate) struct Reading {
 
 impl PartialEq for Reading {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |reading: &Self| (reading.output.rows, reading.counts);
-        parts(self) == parts(other)
-            && self.output.tuples == other.output.tuples
-            && self.output.rejects == other.output.rejects
+        let Output { tuples, rows, rejects } = &self.output;
+        let other_output = &other.output;
+        (*rows, self.counts) == (other_output.rows, other.counts)
+            && *tuples == other_output.tuples
+            && *rejects == other_output.rejects
             && self.result == other.result
     }
 }
@@ -40,9 +42,24 @@ pub(crate) fn dataset(csv: Table, columns: Vec<Table>) -> Option<Dataset> {
     parse_spec("fuzzed.toml", &toml::to_string(&spec).unwrap(), |_| None).ok()
 }
 
-/// A spec that is taken may still have a rule that no value can be held against.
-pub(crate) fn plan(dataset: &Dataset) -> Option<Arc<RowPlan>> {
-    RowPlan::compile(dataset).ok().map(Arc::new)
+thread_local! {
+    static PLANS: RefCell<HashMap<Vec<u8>, Option<Arc<RowPlan>>>> = RefCell::default();
+}
+
+/// The plan of the dataset that these settings choose; `None` if that is no dataset, or has a rule that cannot be
+/// applied. Kept, because reading a spec takes longer than reading a small file by it.
+pub(crate) fn plan(settings: &[u8], dataset: impl FnOnce() -> Option<Dataset>) -> Option<Arc<RowPlan>> {
+    PLANS.with_borrow_mut(|plans| {
+        if let Some(plan) = plans.get(settings) {
+            return plan.clone();
+        }
+        if plans.len() >= MAX_CACHED_PLANS {
+            plans.clear();
+        }
+        let plan = dataset().and_then(|dataset| RowPlan::compile(&dataset).ok()).map(Arc::new);
+        plans.insert(settings.to_owned(), plan.clone());
+        plan
+    })
 }
 
 /// Reads the chunks as one file.

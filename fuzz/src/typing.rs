@@ -54,7 +54,7 @@ fn check_value(input: &Input, value: Option<&[u8]>) {
     }
     // However it was written, it is the value that SQL writes so.
     let Some(sql) = value::sql_text(input.column_type, value) else { return };
-    let plain = read(&input.plain_plan, [format!("value\n{sql}\n").as_bytes()]);
+    let plain = read(&input.plain_plan, [format!("value,number\n{sql},1\n").as_bytes()]);
     let plain = tuples::decode(&plain.output.tuples);
     assert_eq!(plain.first().map(|row| row[0]), Some(Some(value)), "{sql}");
 }

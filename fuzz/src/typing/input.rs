@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_common::dataset::ColumnType;
+use longshore_common::dataset::{ColumnType, Dataset};
 use longshore_worker::rows::RowPlan;
 use toml::{Table, Value};
 
@@ -45,26 +45,19 @@ impl Input {
         let (&[kind, precision, scale, rules, flags], rest) = data.split_first_chunk::<SETTINGS>()?;
         let end = rest.iter().position(|&byte| byte == b'\n')?;
         let (arguments, text) = (std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]);
-        let column_type = type_name(TYPES[usize::from(kind) % TYPES.len()], precision, scale);
-        let mut column = column("value", &column_type);
+        let type_name = type_name(TYPES[usize::from(kind) % TYPES.len()], precision, scale);
+        let mut column = column("value", &type_name);
         add_rules(&mut column, rules, &mut arguments.split('\t'));
-        let has = |key: &str| column.get(key).cloned();
-        let (max_length, trim) =
-            (has("max_length").and_then(|length| length.as_integer()), has("trim").is_some());
-
-        let mut csv = Table::new();
-        csv.insert("null".to_owned(), Value::Array(vec!["".into()]));
-        let dataset = reading::dataset(csv.clone(), vec![column, self::column("number", "smallint")])?;
-        let mut plain = self::column("value", &column_type);
-        if column_type == "real" || column_type == "double" {
-            plain.insert("non_finite".to_owned(), true.into());
-        }
+        let max_length = column.get("max_length").and_then(Value::as_integer);
+        let trim = column.contains_key("trim");
+        let key = [&[1, rules, kind, precision, scale], arguments.as_bytes()].concat();
+        let plain_key = [&[0], type_name.as_bytes()].concat();
         // Where the text cannot stand without quotes, it stands in some.
         let needs_quotes = text.iter().any(|byte| b",\"\r\n".contains(byte));
         Some(Self {
-            column_type: ColumnType::try_from(column_type).ok()?,
-            plan: reading::plan(&dataset)?,
-            plain_plan: reading::plan(&reading::dataset(csv, vec![plain])?)?,
+            plan: reading::plan(&key, || dataset(column))?,
+            plain_plan: reading::plan(&plain_key, || dataset(plain_column(&type_name)))?,
+            column_type: ColumnType::try_from(type_name).ok()?,
             max_length: max_length.and_then(|length| usize::try_from(length).ok()),
             trim,
             quoted: needs_quotes || flags & 1 == 0,
@@ -112,6 +105,20 @@ fn type_name(name: &str, precision: u8, scale: u8) -> String {
 
 fn column(name: &str, column_type: &str) -> Table {
     toml::toml! { name = name type = column_type }
+}
+
+/// As SQL writes its type, with every value that the type has.
+fn plain_column(type_name: &str) -> Table {
+    let mut column = column("value", type_name);
+    if ["real", "double"].contains(&type_name) {
+        column.insert("non_finite".to_owned(), true.into());
+    }
+    column
+}
+
+fn dataset(column: Table) -> Option<Dataset> {
+    let csv = toml::toml! { null = [""] };
+    reading::dataset(csv, vec![column, self::column("number", "smallint")])
 }
 
 /// Sets the keys that go with the type and are chosen, as long as there are arguments for them.

@@ -13,27 +13,46 @@ use futures_util::SinkExt;
 use longshore_tests::{Stage, assert_section, markdown_table};
 use tokio_postgres::Client;
 
-/// A type by its name in a spec, in Postgres, and the function that gives a value's bytes.
+/// A column: its type in a spec and in Postgres, another key of the spec, and the function that gives a value's bytes.
 struct Kind {
     name: &'static str,
+    spec: &'static str,
     postgres: &'static str,
     send: &'static str,
 }
 
-const KINDS: [Kind; 12] = [
-    Kind { name: "smallint", postgres: "smallint", send: "int2send" },
-    Kind { name: "integer", postgres: "integer", send: "int4send" },
-    Kind { name: "bigint", postgres: "bigint", send: "int8send" },
-    Kind { name: "real", postgres: "real", send: "float4send" },
-    Kind { name: "double", postgres: "double precision", send: "float8send" },
-    Kind { name: "numeric", postgres: "numeric(12,4)", send: "numeric_send" },
-    Kind { name: "boolean", postgres: "boolean", send: "boolsend" },
-    Kind { name: "text", postgres: "text", send: "textsend" },
-    Kind { name: "date", postgres: "date", send: "date_send" },
-    Kind { name: "timestamp", postgres: "timestamp", send: "timestamp_send" },
-    Kind { name: "timestamptz", postgres: "timestamptz", send: "timestamptz_send" },
-    Kind { name: "uuid", postgres: "uuid", send: "uuid_send" },
+const fn kind(name: &'static str, postgres: &'static str, send: &'static str) -> Kind {
+    Kind { name, spec: "", postgres, send }
+}
+
+const KINDS: [Kind; 14] = [
+    kind("smallint", "smallint", "int2send"),
+    kind("integer", "integer", "int4send"),
+    kind("bigint", "bigint", "int8send"),
+    kind("real", "real", "float4send"),
+    kind("double", "double precision", "float8send"),
+    Kind { spec: "non_finite = true", ..kind("real", "real", "float4send") },
+    Kind { spec: "non_finite = true", ..kind("double", "double precision", "float8send") },
+    kind("numeric(12,4)", "numeric(12,4)", "numeric_send"),
+    kind("boolean", "boolean", "boolsend"),
+    kind("text", "text", "textsend"),
+    kind("date", "date", "date_send"),
+    kind("timestamp", "timestamp", "timestamp_send"),
+    kind("timestamptz", "timestamptz", "timestamptz_send"),
+    kind("uuid", "uuid", "uuid_send"),
 ];
+
+impl Kind {
+    /// As the page calls it.
+    fn title(&self) -> String {
+        let type_name = self.name.split('(').next().unwrap_or_default();
+        if self.spec.is_empty() { type_name.to_owned() } else { format!("{type_name} with non_finite") }
+    }
+
+    fn dataset(&self) -> String {
+        format!("of_{}", self.title().replace(' ', "_"))
+    }
+}
 
 #[tokio::test]
 async fn what_postgres_takes_too_is_stored_the_same_and_each_difference_is_on_the_page() {
@@ -51,22 +70,22 @@ async fn what_postgres_takes_too_is_stored_the_same_and_each_difference_is_on_th
     let mut seen = vec![false; DIFFERENCES.len()];
     let mut unlisted = Vec::new();
     for (kind, texts) in KINDS.iter().zip(&texts) {
-        let by_longshore = stored(&client, kind, &format!("reporting.of_{}", kind.name)).await;
+        let by_longshore = stored(&client, kind, &format!("reporting.{}", kind.dataset())).await;
         let by_postgres = copy_one_by_one(&client, kind, texts).await;
         for (id, text) in texts.iter().enumerate() {
             let id = id as i64;
             let taker = match (by_longshore.get(&id), by_postgres.get(&id)) {
                 (Some(longshore), Some(postgres)) => {
-                    assert_eq!(longshore, postgres, "{} {text:?}: Longshore, then Postgres", kind.name);
+                    assert_eq!(longshore, postgres, "{} {text:?}: Longshore, then Postgres", kind.title());
                     continue;
                 }
                 (None, None) => continue,
                 (Some(_), None) => Taker::Longshore,
                 (None, Some(_)) => Taker::Postgres,
             };
-            match classes.of(kind.name, taker, text) {
+            match classes.of(&kind.title(), taker, text) {
                 Some(index) => seen[index] = true,
-                None => unlisted.push(format!("{} {text:?}: only {taker:?}", kind.name)),
+                None => unlisted.push(format!("{} {text:?}: only {taker:?}", kind.title())),
             }
         }
     }
@@ -85,20 +104,20 @@ fn the_page_lists_every_difference_in_types() {
 
 /// One file of all texts, each a row with its number; loaded by the next scan.
 async fn load_by_longshore(stage: &Stage, kind: &Kind, texts: &[String]) {
-    let name = kind.name;
-    let type_name = if name == "numeric" { kind.postgres } else { name };
+    let Kind { name, spec: keys, .. } = kind;
+    let dataset = kind.dataset();
     let spec = format!(
-        "name = \"of_{name}\"\nsource = \"file://{}/{name}\"\n\
+        "name = \"{dataset}\"\nsource = \"file://{}/{dataset}\"\n\
          [batch]\nmax_wait = \"0s\"\n[discovery]\nsettle = \"0s\"\n\
-         [rejects]\nmax_rows = 1000000\nmax_ratio = 1.0\n[target]\ntable = \"reporting.of_{name}\"\n\
-         [[columns]]\nname = \"id\"\ntype = \"bigint\"\n[[columns]]\nname = \"value\"\ntype = \"{type_name}\"\n",
+         [rejects]\nmax_rows = 1000000\nmax_ratio = 1.0\n[target]\ntable = \"reporting.{dataset}\"\n\
+         [[columns]]\nname = \"id\"\ntype = \"bigint\"\n[[columns]]\nname = \"value\"\ntype = \"{name}\"\n{keys}\n",
         stage.inbox.display()
     );
-    let path = stage.folder().join(format!("{name}.toml"));
+    let path = stage.folder().join(format!("{dataset}.toml"));
     std::fs::write(&path, spec).unwrap();
     stage.ok(&["dataset", "apply", path.to_str().unwrap()]).await;
     let rows: String = texts.iter().enumerate().map(|(id, text)| row(id, text)).collect();
-    stage.put(&format!("{name}/texts.csv"), format!("id,value\n{rows}"));
+    stage.put(&format!("{dataset}/texts.csv"), format!("id,value\n{rows}"));
 }
 
 /// The same bytes for both.
@@ -112,7 +131,7 @@ async fn copy_one_by_one(
     kind: &Kind,
     texts: &[String],
 ) -> BTreeMap<i64, Option<(String, Vec<u8>)>> {
-    let table = format!("copied_{}", kind.name);
+    let table = format!("copied_{}", kind.dataset());
     let create = format!("CREATE TEMP TABLE {table} (id bigint, value {})", kind.postgres);
     client.batch_execute(&create).await.unwrap();
     let statement = format!("COPY {table} FROM STDIN (FORMAT csv)");

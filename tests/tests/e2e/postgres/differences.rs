@@ -25,7 +25,7 @@ pub(super) struct Difference {
 
 const EXACT: &[&str] = &["smallint", "integer", "bigint", "numeric"];
 const WHOLE: &[&str] = &["smallint", "integer", "bigint"];
-const FLOATS: &[&str] = &["real", "double"];
+const FLOATS: &[&str] = &["real", "double", "real with non_finite", "double with non_finite"];
 const TIMES: &[&str] = &["date", "timestamp", "timestamptz"];
 const ALL_BUT_TEXT: &[&str] = &[
     "smallint",
@@ -33,6 +33,8 @@ const ALL_BUT_TEXT: &[&str] = &[
     "bigint",
     "real",
     "double",
+    "real with non_finite",
+    "double with non_finite",
     "numeric",
     "boolean",
     "date",
@@ -105,8 +107,15 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ..BASE
     },
     Difference {
-        types: FLOATS,
-        what: "NaN and infinities",
+        types: &["real with non_finite", "double with non_finite"],
+        what: "a NaN with a sign or in parentheses",
+        example: "nan(1)",
+        pattern: r"(?i)[+-]nan|[+-]?nan\([a-z0-9_]*\)",
+        ..BASE
+    },
+    Difference {
+        types: &["real", "double"],
+        what: "NaN and infinities, unless the spec says `non_finite`",
         example: "NaN",
         pattern: r"(?i)[+-]?(nan(\([a-z0-9_]*\))?|inf|infinity)",
         ..BASE

@@ -79,7 +79,7 @@ const TEXT: [&str; 3] = ["[a-z \",;'\\\\\n\r\t]{0,12}", "[^\u{0}]{0,12}", "\\\\\
 pub(super) fn of(type_name: &str) -> Vec<String> {
     let own: &[&[&str]] = match type_name {
         "smallint" | "integer" | "bigint" => &[&WHOLE],
-        "real" | "double" | "numeric" => &[&WHOLE, &DECIMAL],
+        "real" | "double" | "numeric(12,4)" => &[&WHOLE, &DECIMAL],
         "boolean" => &[&BOOLEAN],
         "date" => &[&DATE, &TIME],
         "timestamp" | "timestamptz" => &[&DATE, &TIME, &ZONE],
