@@ -34,7 +34,7 @@ struct Cli {
 enum Command {
     /// Create or upgrade the system's schema and views; safe to repeat, and by several at once
     Migrate(migrate::MigrateArgs),
-    /// Apply, list or show dataset specs
+    /// Apply, list, show or infer dataset specs
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
     /// Scan once: find new files, make tasks, publish them, then exit (for an external cron)

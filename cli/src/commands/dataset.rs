@@ -12,6 +12,7 @@ use longshore_common::{
 };
 use longshore_worker::rows::RowPlan;
 
+use super::infer::{self, InferArgs};
 use crate::{
     connect::DatabaseArgs,
     output::{self, WrongCall},
@@ -28,6 +29,7 @@ pub(crate) enum DatasetCommand {
     List(ListArgs),
     /// Print a dataset's current spec
     Show(ShowArgs),
+    Infer(InferArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +66,7 @@ pub(crate) async fn run(command: DatasetCommand) -> anyhow::Result<ExitCode> {
         DatasetCommand::Apply(args) => apply(args).await,
         DatasetCommand::List(args) => list(args).await,
         DatasetCommand::Show(args) => show(args).await,
+        DatasetCommand::Infer(args) => infer::run(&args),
     }
 }
 

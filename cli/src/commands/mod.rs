@@ -3,6 +3,7 @@
 pub(crate) mod dataset;
 pub(crate) mod files;
 pub(crate) mod health;
+mod infer;
 mod loans;
 pub(crate) mod migrate;
 pub(crate) mod rejects;

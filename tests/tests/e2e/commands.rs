@@ -10,6 +10,7 @@ async fn every_command_explains_itself() {
         "dataset apply",
         "dataset list",
         "dataset show",
+        "dataset infer",
         "scan",
         "scanner",
         "worker",

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod bad_files;
+mod batches;
 mod commands;
 mod conformance;
 mod discovery;
+mod infer;
 mod main_line;
 mod postgres;
 mod rejects;

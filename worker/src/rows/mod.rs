@@ -4,6 +4,7 @@
 //! A chunk goes through `decode` (bytes → UTF-8), `split` with `scan` and `text_check` (text → records and their `fields`),
 //! `header` (names → columns) and `encode` with `column`, `value` and `rules` (fields → a tuple, or the fault that rejects the
 //! row); `file_rows` counts and limits. What all of them need of the spec is the `plan`.
+//! `records` and `value_test` show the same splitting and typing to inference.
 
 mod column;
 mod decode;
@@ -18,6 +19,7 @@ mod nulls;
 mod plan;
 #[cfg(test)]
 mod properties;
+mod records;
 mod reject;
 mod rules;
 mod scan;
@@ -27,9 +29,12 @@ mod split;
 mod testing;
 mod text_check;
 mod value;
+mod value_test;
 
 pub use encode::{COPY_HEADER, COPY_TRAILER};
 pub use error::{FileError, OtherDelimiter};
 pub use file_rows::{Counts, FileRows, Output};
 pub use plan::{PlanError, RowPlan};
+pub(crate) use records::{Record, Records};
 pub use reject::{Reject, RejectSummary};
+pub(crate) use value_test::ValueTest;
