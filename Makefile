@@ -10,7 +10,7 @@ TEST_BUILD := --workspace --features longshore/failpoints
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RUN_TESTS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore cargo test $(TEST_BUILD) $(ARGS)
 RUN_BENCH := env LONGSHORE_BIN=$(TARGET_DIR)/release/longshore \
-	cargo run --release -p longshore-tests --bin bench -- $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	cargo run --release -p longshore-tests --bin bench -- $(addprefix --only ,$(ONLY)) $(ARGS)
 
 # For each target, in seconds.
 FUZZ_SECONDS ?= 600
@@ -63,7 +63,7 @@ fuzz: ## fuzz records and typing, FUZZ_SECONDS=600 each; needs a C++ compiler, i
 		$(CARGO_FUZZ) "$$target" "$$found" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
 	done
 
-bench: ## measure against the goals, on servers of its own; ONLY=figure picks one
+bench: ## measure against the goals, on servers of its own; ONLY='figure …' picks some
 	cargo build --release -p longshore
 	@scripts/stack run bench -- $(RUN_BENCH)
 
