@@ -82,9 +82,9 @@ fn check_rejects(input: &Input, rejects: &[Reject]) {
 
 /// The input again and again, until what stays of it in memory would show.
 fn check_memory(input: &Input) {
-    const FED_BYTES: usize = 128 << 10;
+    const FED_BYTES: usize = 80 << 10;
     // A record, a chunk and what is made of them, in whatever the allocator rounds them to.
-    const BOUND_BYTES: u64 = 48 << 10;
+    const BOUND_BYTES: u64 = 32 << 10;
     let block = input.bytes.repeat(1 + 4096 / input.bytes.len().max(1));
     let blocks = FED_BYTES / block.len().max(1);
     let memory = allocation_counter::measure(|| {
@@ -97,7 +97,7 @@ fn check_memory(input: &Input) {
 }
 
 fn push(rows: &mut FileRows, block: &[u8], output: &mut Output) -> Result<(), FileError> {
-    for chunk in block.chunks(512) {
+    for chunk in block.chunks(64) {
         rows.push(chunk, output)?;
         output.tuples.clear();
         output.rejects.clear();

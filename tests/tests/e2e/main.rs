@@ -10,6 +10,7 @@ mod discovery;
 mod infer;
 mod main_line;
 mod postgres;
+mod public_data;
 mod rejects;
 mod secrets;
 mod start_up;
