@@ -15,6 +15,7 @@ pub(super) const NULL: &str = "∅";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    about: Subject,
     shows: String,
     columns: Vec<Table>,
     #[serde(default)]
@@ -22,6 +23,19 @@ struct Written {
     #[serde(default)]
     rejects: Table,
     expect: Expected,
+}
+
+/// Which part of reading a case is about, in the order of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Subject {
+    Archives,
+    Encodings,
+    Records,
+    Header,
+    Values,
+    Rules,
+    Rejects,
 }
 
 /// What has to come of a file: rows and rejects by the physical line on which they begin, or its failure.
@@ -51,6 +65,7 @@ pub(super) struct ExpectedReject {
 pub(super) struct Case {
     /// `quoted-line-break`
     pub(super) name: String,
+    pub(super) about: Subject,
     pub(super) shows: String,
     pub(super) expected: Expected,
     /// The input, next to the case's own file.
@@ -79,7 +94,7 @@ fn read(path: &Path, beside: &[PathBuf]) -> Case {
     let mut spec: Table = parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     spec.insert("columns".to_owned(), Value::Array(written.columns.into_iter().map(Value::Table).collect()));
     let input = input.unwrap_or_else(|| panic!("{name} has no input"));
-    Case { name, shows: written.shows, expected: written.expect, input, spec }
+    Case { name, about: written.about, shows: written.shows, expected: written.expect, input, spec }
 }
 
 impl Case {
