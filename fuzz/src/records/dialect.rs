@@ -28,6 +28,8 @@ const ENCODINGS: [&str; 12] = [
 ];
 const NULLS: [&[&str]; 4] = [&["", "NA"], &[], &[""], &["a", "-"]];
 const MAX_RECORD_BYTES: [u64; 6] = [1024, 1, 5, 16, 64, 300];
+/// The place of 64 among them.
+const SHORT_RECORDS: u8 = 4;
 
 /// Of UTF-16, in which a line break is a pair of bytes.
 #[derive(Clone, Copy)]
@@ -53,11 +55,15 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    pub(super) fn chosen(settings: &[u8]) -> Self {
+    /// `is_endless`: with short records, because what one push gives is bounded by a record.
+    pub(super) fn chosen(settings: &[u8], is_endless: bool) -> Self {
         let lengths = [8, 4, 4, 3, 4, 3, 12, 4, 6, 2];
         let mut key = [0; 10];
         for (index, length) in lengths.into_iter().enumerate() {
             key[index] = settings.get(index).map_or(0, |byte| byte % length);
+        }
+        if is_endless {
+            key[8] = SHORT_RECORDS;
         }
         let [delimiter, quote, escape, comment, header_lines, skip_lines, encoding, null, bound, extra] = key;
         Self {

@@ -29,7 +29,7 @@ impl Input {
         let (settings, body) = data.split_first_chunk::<SETTINGS>()?;
         let [.., flags, cut_1, cut_2] = *settings;
         let (is_endless, is_headed) = (flags & 15 == 6, flags & 8 == 0);
-        let dialect = Dialect::chosen(settings);
+        let dialect = Dialect::chosen(settings, is_endless);
         let mark = chosen(&MARKS, flags >> 4);
         let head = if is_headed { dialect.head(byte_order(mark, dialect.encoding)) } else { Vec::new() };
         let bytes = [mark, &head, body].concat();
