@@ -78,8 +78,15 @@ const TIME_FORMATS: [&str; 5] = ["%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p",
 #[derive(Debug)]
 pub(super) struct Catalog {
     pub(super) notations: Vec<NotationTests>,
-    pub(super) times: Vec<(TimeForm, ValueTest)>,
+    pub(super) times: Vec<TimeTest>,
     pub(super) uuid: ValueTest,
+}
+
+/// Whether a text is a date or time in one form.
+#[derive(Debug)]
+pub(super) struct TimeTest {
+    pub(super) form: TimeForm,
+    test: ValueTest,
 }
 
 /// Whether a text is a number in one notation, and a whole one.
@@ -94,11 +101,31 @@ impl Catalog {
         let notations = NOTATIONS.into_iter().map(NotationTests::new).collect::<Result<_, _>>()?;
         let times = time_forms().into_iter().map(|form| {
             let column = Column { format: form.format.clone(), ..Column::new("value", form.column_type) };
-            Ok((form, ValueTest::compile(&column)?))
+            Ok(TimeTest { form, test: ValueTest::compile(&column)? })
         });
         let uuid = ValueTest::compile(&Column::new("value", ColumnType::Uuid))?;
         Ok(Self { notations, times: times.collect::<Result<_, _>>()?, uuid })
     }
+}
+
+impl TimeForm {
+    /// Two digits of a year.
+    pub(super) fn has_short_year(&self) -> bool {
+        self.format.as_ref().is_some_and(|format| format.contains("%y"))
+    }
+}
+
+impl TimeTest {
+    pub(super) fn takes(&mut self, text: &[u8]) -> bool {
+        (!self.form.has_short_year() || ends_in_short_year(text)) && self.test.takes(text)
+    }
+}
+
+/// Whether the date, which a time may follow, ends in two digits: `1.2.3` is a version and no day.
+fn ends_in_short_year(text: &[u8]) -> bool {
+    let date = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+    let year = date.rsplit(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+    year.len() == 2
 }
 
 impl NotationTests {
@@ -140,9 +167,9 @@ mod tests {
 
     fn taken(text: &str) -> Vec<String> {
         let mut catalog = Catalog::new().unwrap();
-        let times = catalog.times.iter_mut().filter_map(|(form, test)| {
+        let times = catalog.times.iter_mut().filter_map(|test| {
             let is_taken = test.takes(text.as_bytes());
-            is_taken.then(|| form.format.clone().unwrap_or_else(|| form.column_type.to_string()))
+            is_taken.then(|| test.form.format.clone().unwrap_or_else(|| test.form.column_type.to_string()))
         });
         times.collect()
     }
@@ -171,7 +198,7 @@ mod tests {
         for (text, form) in cases {
             assert_eq!(taken(text).first().map(String::as_str), Some(form), "{text}: {:?}", taken(text));
         }
-        for text in ["", "1", "2024", "10:00", "2.5", "1/2", "May"] {
+        for text in ["", "1", "2024", "10:00", "2.5", "1/2", "May", "1.2.3", "127.0.0.1"] {
             assert_eq!(taken(text), [""; 0], "{text}");
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Layout {
     pub(super) spec_csv: Csv,
     /// Names for Postgres, one a field.
     pub(super) names: Vec<String>,
+    /// Whether there is a row beside the header.
+    pub(super) has_rows: bool,
     /// What to check, in words.
     pub(super) notes: Vec<String>,
 }
@@ -48,9 +50,12 @@ impl Layout {
             header: None,
             spec_csv: csv.clone(),
             names: Vec::new(),
+            has_rows: !rest.is_empty(),
             notes: Vec::new(),
         };
-        if first.len() == width && !is_header(first, &rest_rows) {
+        let votes = Votes::count(first, &rest_rows);
+        if first.len() == width && !votes.are_for_names() {
+            layout.has_rows = true;
             layout.names = column_names(&vec![String::new(); width]);
             layout.notes.push(
                 "No header: the first record looks like all others. If it is one, set header = true."
@@ -75,8 +80,12 @@ impl Layout {
             }
         }
         layout.header = Some(names);
-        if problem.is_none() && rest.is_empty() {
+        if rest.is_empty() {
             layout.notes.push("No rows in the sample, so all columns are text.".to_owned());
+        } else if problem.is_none() && votes.is_a_guess() {
+            layout.notes.push(
+                "Nothing tells the first record from the others; it is taken for the header, as in most files.".to_owned(),
+            );
         }
         Some(layout)
     }
@@ -139,25 +148,47 @@ fn by_position(header: &[String], rows: &[&[Cell]], width: usize) -> Vec<String>
     names
 }
 
-/// Whether the first record names the columns of the others. In doubt it does.
-fn is_header(first: &[Cell], rest: &[&[Cell]]) -> bool {
-    if names_all_but_the_first(first, rest) || has_years(first) {
-        return true;
-    }
-    let (mut as_names, mut as_values) = (0, 0);
-    for (place, (cell, is_quoted)) in first.iter().enumerate().filter(|(_, (cell, _))| !cell.is_empty()) {
-        let values = || rest.iter().map(|row| &row[place]).filter(|(value, _)| !value.is_empty());
-        let (typed, all) = (values().filter(|(value, _)| looks_typed(value)).count(), values().count());
-        if *is_quoted && all > 0 && values().all(|(_, is_quoted)| !is_quoted) {
-            as_names += 1;
-        } else if all > 0 && typed as f64 >= MIN_TYPED_SHARE * all as f64 {
-            if looks_typed(cell) { as_values += 1 } else { as_names += 1 }
-        } else if rest.iter().any(|row| row[place].0 == *cell && *row != first) {
-            // A name would hardly come again among the values.
-            as_values += 1;
+/// How many columns say that the first record names them, and how many that it is a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Votes {
+    for_names: usize,
+    for_values: usize,
+}
+
+impl Votes {
+    fn count(first: &[Cell], rest: &[&[Cell]]) -> Self {
+        if names_all_but_the_first(first, rest) || has_years(first) {
+            return Self { for_names: first.len(), for_values: 0 };
         }
+        let mut votes = Self::default();
+        for (place, (cell, is_quoted)) in first.iter().enumerate().filter(|(_, (cell, _))| !cell.is_empty()) {
+            let values =
+                || rest.iter().filter_map(|row| row.get(place)).filter(|(value, _)| !value.is_empty());
+            let (typed, all) = (values().filter(|(value, _)| looks_typed(value)).count(), values().count());
+            let is_typed = all > 0 && typed as f64 >= MIN_TYPED_SHARE * all as f64;
+            // A name would hardly come again among the values.
+            let comes_again = || {
+                rest.iter().any(|row| row.get(place).is_some_and(|(value, _)| value == cell) && *row != first)
+            };
+            if *is_quoted && all > 0 && values().all(|(_, is_quoted)| !is_quoted)
+                || is_typed && !looks_typed(cell)
+            {
+                votes.for_names += 1;
+            } else if is_typed || comes_again() {
+                votes.for_values += 1;
+            }
+        }
+        votes
     }
-    as_names >= as_values
+
+    /// In doubt it does.
+    fn are_for_names(self) -> bool {
+        self.for_names >= self.for_values
+    }
+
+    fn is_a_guess(self) -> bool {
+        self.for_names == self.for_values
+    }
 }
 
 /// R and pandas write the rows' own names first, in a column without one.

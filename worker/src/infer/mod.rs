@@ -1,7 +1,8 @@
 //! A spec out of samples: how files are written, what their columns are called and which types hold their values.
 //!
 //! Each step is pure and sees the samples' bytes or records go by: `encoding`, then `dialect` and `header` on the first
-//! bytes, then a `profile` of each column on all of them, from which `decide` takes types. `spec_text` writes the spec
+//! bytes, then a `profile` of each column on all of them, from which `decide` takes types
+//! (with `numbers` and `times`, out of those that the `catalog` has). `spec_text` writes the spec
 //! down, and it is held against the samples as a load would: a column that rejects a value becomes text.
 
 mod catalog;
@@ -11,10 +12,12 @@ mod encoding;
 mod error;
 mod header;
 mod names;
+mod numbers;
 mod profile;
 mod sample;
 mod spec_text;
 mod survey;
+mod times;
 mod verify;
 
 use encoding_rs::WINDOWS_1252;

@@ -138,7 +138,7 @@ impl Profile {
         while left != 0 {
             let place = left.trailing_zeros() as usize;
             left &= left - 1;
-            if !catalog.times[place].1.takes(text) {
+            if !catalog.times[place].takes(text) {
                 self.times &= !(1 << place);
             }
         }

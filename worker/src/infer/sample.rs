@@ -41,20 +41,18 @@ pub(super) struct Head {
     pub(super) extent: Extent,
 }
 
-/// How much of a file its dialect and header are told from.
-const HEAD_BYTES: usize = 128 << 10;
-
 impl Sample {
     /// `name` is what errors and comments call the file, in one line; its dataset is named after the absolute `path`.
     pub fn new(name: String, path: PathBuf, file: File) -> Self {
         Self { name, path, file, max_bytes: SAMPLE_BYTES }
     }
 
-    pub(super) fn head(&self) -> Result<Head, InferError> {
+    /// About so many bytes of it.
+    pub(super) fn head(&self, head_bytes: usize) -> Result<Head, InferError> {
         let mut bytes = Vec::new();
         let extent = self.read(|chunk| {
             bytes.extend_from_slice(chunk);
-            if bytes.len() < HEAD_BYTES { Seen::More } else { Seen::Enough }
+            if bytes.len() < head_bytes { Seen::More } else { Seen::Enough }
         })?;
         Ok(Head { bytes, extent })
     }

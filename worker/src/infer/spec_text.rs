@@ -49,8 +49,7 @@ impl SpecText<'_> {
         text += &match verified.rows_rejected {
             0 => "# All of them load with this spec.\n".to_owned(),
             rejected => format!(
-                "# {} of them would be rejected, whatever the types; `longshore validate` says why.\n",
-                counted(rejected)
+                "# {rejected} of these rows would be rejected, whatever the types; `longshore validate` says why.\n"
             ),
         };
         text += "# Check the names and types: a later file may hold what these do not. No sample tells which columns must have a\n\

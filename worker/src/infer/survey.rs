@@ -16,6 +16,10 @@ use super::{
 };
 use crate::rows::{Record, Records};
 
+/// How much of a file its dialect and header are told from.
+const HEAD_BYTES: usize = 128 << 10;
+/// The same where that holds no row: more than the longest record.
+const LONG_HEAD_BYTES: usize = 20 << 20;
 /// More names are not listed.
 const MAX_LISTED: usize = 5;
 
@@ -98,17 +102,35 @@ impl From<InferError> for Problem {
     }
 }
 
-/// The layout of the first sample that has records, and its place.
+/// The layout of the first sample that has rows, or else of the first that has a header; and its place.
 fn first_layout(samples: &[Sample], encoding: FileEncoding) -> Result<(usize, Layout), InferError> {
+    let mut without_rows = None;
     for (place, sample) in samples.iter().enumerate() {
-        let head = sample.head()?;
-        let csv = sniff(&head, encoding);
-        if let Some(mut layout) = Layout::of(&head, &csv) {
-            layout.spec_csv.max_record_bytes = USUAL_RECORD_BYTES;
-            return Ok((place, layout));
+        match layout(sample, encoding)? {
+            Some(layout) if layout.has_rows => return Ok((place, layout)),
+            Some(layout) if without_rows.is_none() => without_rows = Some((place, layout)),
+            Some(_) | None => {}
         }
     }
-    Err(InferError::Empty)
+    without_rows.ok_or(InferError::Empty)
+}
+
+/// None if the sample has no record.
+fn layout(sample: &Sample, encoding: FileEncoding) -> Result<Option<Layout>, InferError> {
+    let read = |head_bytes| {
+        let head = sample.head(head_bytes)?;
+        let mut layout = Layout::of(&head, &sniff(&head, encoding));
+        if let Some(layout) = &mut layout {
+            layout.spec_csv.max_record_bytes = USUAL_RECORD_BYTES;
+        }
+        Ok((layout, head.extent))
+    };
+    match read(HEAD_BYTES)? {
+        (Some(layout), _) if layout.has_rows => Ok(Some(layout)),
+        (layout, Extent::Whole) => Ok(layout),
+        // The first rows are longer than that.
+        (_, Extent::Part) => Ok(read(LONG_HEAD_BYTES)?.0),
+    }
 }
 
 /// One sample on its way through the profiles.

@@ -57,15 +57,20 @@ fn a_spec_says_what_the_file_shows_and_loads_it() {
 
 #[test]
 fn types_hold_for_all_files_and_their_columns_may_stand_in_another_order() {
-    let files: [(&str, &[u8]); 4] = [
+    let files: [(&str, &[u8]); 5] = [
+        ("only a header.csv", b"id,n\n"),
         ("a.csv", b"id,n\n1,2\n"),
         ("b.csv", b"n,id\n2.5,70000\n"),
         ("empty.csv", b""),
-        ("header only.csv", b"id,n\n"),
+        ("a header.csv", b"id,n\n"),
     ];
     let inference = inferred(&files).unwrap();
     assert_eq!(shown(&inference.dataset.columns), ["id id integer", "n n numeric(13,1)"]);
     assert_eq!(inference.rows, 2);
+    assert!(!inference.text.contains("No rows"), "{}", inference.text);
+    let header = inferred(&[("a.csv", b"id,n\n")]).unwrap();
+    assert_eq!(shown(&header.dataset.columns), ["id id text", "n n text"]);
+    assert!(header.text.contains("No rows in the sample"), "{}", header.text);
     let other = inferred(&[("a.csv", b"id,n\n1,2\n"), ("b.csv", b"id,m\n1,2\n")]).unwrap_err();
     assert_eq!(
         other,
@@ -104,7 +109,7 @@ fn hostile_names_come_back_from_the_spec_as_they_are() {
 fn what_no_type_can_save_is_said() {
     let inference = inferred(&[("a.csv", b"id,n\n1,2\n3\n4,5\n6,7,8\n8,9\n")]).unwrap();
     assert_eq!((inference.rows, inference.rows_rejected), (5, 2));
-    assert!(inference.text.contains("# 2 rows of them would be rejected"), "{}", inference.text);
+    assert!(inference.text.contains("# 2 of these rows would be rejected"), "{}", inference.text);
 }
 
 #[test]
@@ -122,7 +127,7 @@ fn a_sample_that_ends_in_the_middle_of_a_row_says_nothing_of_that_row() {
 
 #[test]
 fn a_long_record_gets_the_room_that_it_needs() {
-    let csv = format!("id,text\n1,{}\n", "x".repeat(2 << 20));
+    let csv = format!("id;text\n1;{}\n", "x, ".repeat(1 << 20));
     let inference = inferred(&[("a.csv", csv.as_bytes())]).unwrap();
     assert_eq!(inference.dataset.csv.max_record_bytes, HumanBytes(16 << 20));
     assert_eq!(inference.rows_rejected, 0);

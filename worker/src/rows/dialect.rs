@@ -45,6 +45,11 @@ impl Delimiter {
         &self.bytes[..self.length]
     }
 
+    #[inline]
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        text.first() == Some(&self.bytes[0]) && (self.length == 1 || text.starts_with(self.bytes()))
+    }
+
     /// The byte to look for: its last, so that whatever ends with it is there as a whole.
     pub(super) fn last_byte(&self) -> u8 {
         self.bytes[self.length - 1]

@@ -4,14 +4,14 @@ use memchr::memchr2;
 
 use super::dialect::Dialect;
 
-/// Where a field lies in its record, without the quotes around it.
+/// Where a field lies in its record, without the quotes around it, and how it is written. One word, because it is written
+/// and read again at once: its start in the low half, above that its end, and the form in the two highest bits. (A
+/// record has at most 16 MiB.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field {
-    /// A record has at most 16 MiB: `u32` halves what is written per field.
-    start: u32,
-    end: u32,
-    form: Form,
-}
+pub(super) struct Field(u64);
+
+const END_SHIFT: u32 = 32;
+const FORM_SHIFT: u32 = 62;
 
 /// How a field is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,28 +27,72 @@ pub(super) enum Form {
 impl Field {
     #[inline]
     pub(super) fn new(start: usize, end: usize, form: Form) -> Self {
-        Self { start: start as u32, end: end as u32, form }
+        Self(start as u64 | (end as u64) << END_SHIFT | (form as u64) << FORM_SHIFT)
+    }
+
+    fn start(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Where in its record the field ends, its closing quote not counted.
+    #[inline]
+    pub(super) fn end(self) -> usize {
+        ((self.0 >> END_SHIFT) & ((1 << (FORM_SHIFT - END_SHIFT)) - 1)) as usize
+    }
+
+    fn is_escaped(self) -> bool {
+        self.0 >> FORM_SHIFT == Form::Escaped as u64
     }
 
     #[inline]
     pub(super) fn is_quoted(self) -> bool {
-        self.form != Form::Plain
-    }
-
-    /// Where in its record the field ends, its closing quote not counted.
-    pub(super) fn end(self) -> usize {
-        self.end as usize
+        self.0 >> FORM_SHIFT != Form::Plain as u64
     }
 
     /// The field's text; `scratch` is overwritten if characters have to be taken out.
     #[inline]
     pub(super) fn text<'a>(self, record: &'a [u8], dialect: &Dialect, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let raw = &record[self.start as usize..self.end as usize];
-        if self.form != Form::Escaped {
+        let raw = &record[self.start()..self.end()];
+        if !self.is_escaped() {
             return raw;
         }
         unescape(raw, dialect, scratch);
         scratch
+    }
+}
+
+/// The fields of one record. Writing to a place that is there already is cheaper than pushing.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    /// Of which the first `count` are the record's.
+    places: Vec<Field>,
+    count: usize,
+}
+
+impl Fields {
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    pub(super) fn as_slice(&self) -> &[Field] {
+        &self.places[..self.count]
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, field: Field) {
+        let (places, count) = self.with_room(1);
+        places[*count] = field;
+        *count += 1;
+    }
+
+    /// All places, with room for so many more fields, and the count, which says where the next one goes.
+    #[inline]
+    pub(super) fn with_room(&mut self, more: usize) -> (&mut [Field], &mut usize) {
+        let needed = self.count + more;
+        if self.places.len() < needed {
+            self.places.resize(needed, Field::new(0, 0, Form::Plain));
+        }
+        (&mut self.places, &mut self.count)
     }
 }
 

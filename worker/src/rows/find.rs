@@ -4,8 +4,14 @@
 use wide::u8x16;
 
 /// Bytes compared at once: as many as a `u64` has bits.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 const LANES: usize = 16;
+
+/// Where the block begins that holds this place of a text.
+#[inline]
+pub(super) fn block_of(at: usize) -> usize {
+    at & !(BLOCK - 1)
+}
 
 /// Remembers one block of the text. [`Self::forget`] it when the text changes.
 #[derive(Debug)]
@@ -29,26 +35,27 @@ impl<const N: usize> Finder<N> {
     /// Where in `text` the first of the needles stands, at `from` or later.
     #[inline]
     pub(super) fn find(&mut self, text: &[u8], from: usize) -> Option<usize> {
-        let block = from & !(BLOCK - 1);
+        let mut block = block_of(from);
+        let mut found = self.found_from(text, from);
+        while found == 0 {
+            block += BLOCK;
+            if block >= text.len() {
+                return None;
+            }
+            found = self.found_from(text, block);
+        }
+        Some(block + found.trailing_zeros() as usize)
+    }
+
+    /// Where needles stand, at `from` or later, in the block of the text that holds `from`: a bit a byte, the block's
+    /// first byte's lowest.
+    #[inline]
+    pub(super) fn found_from(&mut self, text: &[u8], from: usize) -> u64 {
+        let block = block_of(from);
         if block != self.block {
             self.compare(text, block);
         }
-        let found = self.found & (!0 << (from - block));
-        if found != 0 {
-            return Some(block + found.trailing_zeros() as usize);
-        }
-        self.find_beyond(text, block + BLOCK)
-    }
-
-    fn find_beyond(&mut self, text: &[u8], mut block: usize) -> Option<usize> {
-        while block < text.len() {
-            self.compare(text, block);
-            if self.found != 0 {
-                return Some(block + self.found.trailing_zeros() as usize);
-            }
-            block += BLOCK;
-        }
-        None
+        self.found & (!0 << (from - block))
     }
 
     #[inline]
