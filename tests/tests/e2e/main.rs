@@ -5,9 +5,12 @@
 mod bad_files;
 mod batches;
 mod commands;
+mod conformance;
 mod discovery;
 mod infer;
 mod main_line;
+mod postgres;
+mod public_data;
 mod rejects;
 mod secrets;
 mod start_up;
