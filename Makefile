@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up down psql status logs test check fmt bench clean
+.PHONY: help demo up down psql status logs test check fmt fuzz bench clean
 
 # The tests start the program itself, with the fail points that no release has. Whatever builds for
 # them names the same packages and features, so that nothing is built twice or replaced by another.
@@ -10,7 +10,13 @@ TEST_BUILD := --workspace --features longshore/failpoints
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RUN_TESTS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore cargo test $(TEST_BUILD) $(ARGS)
 RUN_BENCH := env LONGSHORE_BIN=$(TARGET_DIR)/release/longshore \
-	cargo run --release -p longshore-tests --bin bench -- $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	cargo run --release -p longshore-tests --bin bench -- $(addprefix --only ,$(ONLY)) $(ARGS)
+
+# For each target, in seconds.
+FUZZ_SECONDS ?= 600
+# cargo-fuzz passes flags that a stable compiler takes only so. Our code has no unsafe part, so that a sanitizer would only
+# cost speed.
+CARGO_FUZZ := env RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none --features libfuzzer
 
 help: ## what there is
 	@echo 'Usage: make TARGET'
@@ -49,7 +55,15 @@ check: ## formatting, lints and documentation, without a warning
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## measure against the goals, on servers of its own; ONLY=figure picks one
+fuzz: ## fuzz records and typing, FUZZ_SECONDS=600 each; needs a C++ compiler, installs cargo-fuzz
+	@cargo fuzz --version >/dev/null 2>&1 || { echo 'make: installing cargo-fuzz'; cargo install --locked cargo-fuzz; }
+	@for target in records typing; do \
+		found=$(TARGET_DIR)/fuzz/$$target; mkdir -p "$$found"; \
+		echo "make: fuzzing $$target for $(FUZZ_SECONDS) s; new inputs in $$found"; \
+		$(CARGO_FUZZ) "$$target" "$$found" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
+	done
+
+bench: ## measure against the goals, on servers of its own; ONLY='figure …' picks some
 	cargo build --release -p longshore
 	@scripts/stack run bench -- $(RUN_BENCH)
 

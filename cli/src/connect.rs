@@ -5,10 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{Database, DatabaseConfig},
+    database::{Database, DatabaseConfig, secret},
     queue::{Queue, QueueConfig},
 };
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+
+use crate::output::WrongCall;
 
 /// A command that talks to Postgres.
 #[derive(Debug, Clone, Args)]
@@ -19,6 +22,18 @@ pub(crate) struct DatabaseArgs {
     /// How long a start waits for its servers, such as 60s
     #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout, value_name = "DURATION", help_heading = "Servers")]
     pub(crate) connect_timeout: Duration,
+}
+
+/// A command that talks to Postgres only where it has to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OptionalDatabaseArgs {
+    /// Postgres, for example postgres://user:password@host/name?sslmode=require
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, value_name = "URL", help_heading = "Servers")]
+    database_url: Option<SecretString>,
+
+    /// How long a start waits for its servers, such as 60s
+    #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout, value_name = "DURATION", help_heading = "Servers")]
+    connect_timeout: Duration,
 }
 
 /// A command that talks to Postgres and RabbitMQ.
@@ -44,6 +59,16 @@ pub(crate) async fn unless_stopped<T>(
     tokio::select! {
         connected = connecting => connected.map(Some),
         () = stop.cancelled() => Ok(None),
+    }
+}
+
+impl OptionalDatabaseArgs {
+    /// The database is needed after all; `otherwise` says when it is not.
+    pub(crate) fn required(self, otherwise: &str) -> Result<DatabaseArgs, WrongCall> {
+        let database_url = self.database_url.ok_or_else(|| {
+            WrongCall(format!("an applied dataset needs DATABASE_URL or --database-url; {otherwise}"))
+        })?;
+        Ok(DatabaseArgs { database: DatabaseConfig { database_url }, connect_timeout: self.connect_timeout })
     }
 }
 

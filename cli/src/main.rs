@@ -4,6 +4,7 @@
 
 mod commands;
 mod connect;
+mod input;
 mod output;
 
 use std::{process::ExitCode, time::Duration};
@@ -33,7 +34,7 @@ struct Cli {
 enum Command {
     /// Create or upgrade the system's schema and views; safe to repeat, and by several at once
     Migrate(migrate::MigrateArgs),
-    /// Apply, list or show dataset specs
+    /// Apply, list, show or infer dataset specs
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
     /// Scan once: find new files, make tasks, publish them, then exit (for an external cron)
@@ -42,13 +43,13 @@ enum Command {
     Scanner(scanner::ScannerArgs),
     /// Run a worker: load tasks from the queue into Postgres
     Worker(worker::WorkerArgs),
+    Validate(validate::ValidateArgs),
     /// Show files and tasks by state, rows, and the queue
     Status(status::StatusArgs),
     /// List tasks
     Tasks(tasks::TasksArgs),
     /// List files
     Files(files::FilesArgs),
-    /// List the rejected rows of a dataset or a file, and why
     Rejects(rejects::RejectsArgs),
     /// Try FAILED tasks again
     Retry(retry::RetryArgs),
@@ -101,6 +102,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan::run(args).await,
         Command::Scanner(args) => scanner::run(args).await,
         Command::Worker(args) => worker::run(args).await,
+        Command::Validate(args) => validate::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Tasks(args) => tasks::run(args).await,
         Command::Files(args) => files::run(args).await,

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 pub(crate) use longshore_common::telemetry::one_line;
 use longshore_common::{database::SettingError, dataset::SpecError, ledger};
 use serde::Serialize;
@@ -49,7 +49,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints a line; a reader that went away, such as `head`, is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
+    unless_reader_left(writeln!(io::stdout(), "{text}"))
+}
+
+/// Takes a reader of stdout that went away for the end of the work.
+pub(crate) fn unless_reader_left(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
@@ -66,6 +71,14 @@ pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
         }
     }
     table
+}
+
+/// Folds long cells so that a line fits the terminal; elsewhere a row stays one line, whatever its width.
+pub(crate) fn fit(table: &mut Table) {
+    let size = terminal_size::terminal_size_of(io::stdout());
+    if let Some((terminal_size::Width(width), _)) = size {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
 }
 
 /// A moment as people and programs read it: RFC 3339, UTC, seconds.

@@ -7,9 +7,11 @@
 
 mod loans;
 pub mod otlp;
+mod page;
 mod process;
 mod stage;
 
 pub use loans::{HEADER, loan_file, loan_line};
+pub use page::{assert_section, markdown_table};
 pub use process::Process;
 pub use stage::{Finished, Stage, eventually};

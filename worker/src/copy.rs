@@ -6,28 +6,44 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use longshore_common::{dataset::Dataset, ledger};
 use postgres_protocol::escape::escape_identifier;
-use tokio_postgres::{CopyInSink, Transaction};
+use tokio_postgres::{CopyInSink, Statement, Transaction};
 
 use crate::{
     failure::Failure,
-    read::Progress,
+    progress::Progress,
     rows::{COPY_HEADER, COPY_TRAILER, RowPlan},
 };
 
 /// A COPY ends after this many bytes, so that Postgres' errors surface.
 const MAX_COPY_BYTES: usize = 64 << 20;
 
-/// The statement that all of a dataset's COPYs use.
-pub(crate) fn copy_statement(dataset: &Dataset, plan: &RowPlan) -> String {
-    let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
-    format!("COPY {} ({}) FROM STDIN (FORMAT binary)", ledger::quoted_table(dataset), columns.join(", "))
+/// The table that a task loads into, within its transaction.
+pub(crate) struct TargetTable<'a> {
+    pub(crate) transaction: &'a Transaction<'a>,
+    /// Quoted for SQL.
+    pub(crate) name: String,
+    pub(crate) progress: &'a Progress,
+    copy_statement: Statement,
 }
 
-/// The rows of one file on their way into the target table.
+impl<'a> TargetTable<'a> {
+    pub(crate) async fn new(
+        transaction: &'a Transaction<'a>,
+        spec: &Dataset,
+        plan: &RowPlan,
+        progress: &'a Progress,
+    ) -> Result<Self, Failure> {
+        let name = ledger::quoted_table(spec);
+        let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
+        let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
+        let copy_statement = transaction.prepare(&copy).await?;
+        Ok(Self { transaction, name, progress, copy_statement })
+    }
+}
+
+/// Rows on their way into the target table. Dropped before its end, it takes back what it has sent since the last one.
 pub(crate) struct TableCopy<'a> {
-    transaction: &'a Transaction<'a>,
-    statement: &'a str,
-    progress: &'a Progress,
+    table: &'a TargetTable<'a>,
     open: Option<OpenCopy>,
     rows_loaded: u64,
 }
@@ -39,12 +55,15 @@ struct OpenCopy {
 }
 
 impl<'a> TableCopy<'a> {
-    pub(crate) fn new(transaction: &'a Transaction<'a>, statement: &'a str, progress: &'a Progress) -> Self {
-        Self { transaction, statement, progress, open: None, rows_loaded: 0 }
+    pub(crate) fn new(table: &'a TargetTable<'a>) -> Self {
+        Self { table, open: None, rows_loaded: 0 }
     }
 
     /// Sends whole tuples. Begins a COPY where none is open and ends one that has grown large.
     pub(crate) async fn send(&mut self, tuples: Bytes, rows: u64) -> Result<(), Failure> {
+        if rows == 0 {
+            return Ok(());
+        }
         let mut copy = match self.open.take() {
             Some(copy) => copy,
             None => self.begin().await?,
@@ -56,37 +75,35 @@ impl<'a> TableCopy<'a> {
             let reason = copy.sink.as_mut().finish().await.err().unwrap_or(error);
             return Err(Failure::from_copy(reason, self.rows_loaded));
         }
-        self.progress.step();
+        self.table.progress.step();
         let is_large = copy.bytes >= MAX_COPY_BYTES;
         self.open = Some(copy);
-        if is_large { self.end().await } else { Ok(()) }
+        if is_large {
+            self.end().await?;
+        }
+        Ok(())
     }
 
     async fn begin(&self) -> Result<OpenCopy, Failure> {
-        let mut sink = Box::pin(self.transaction.copy_in::<_, Bytes>(self.statement).await?);
-        self.progress.step();
+        let copy = self.table.transaction.copy_in::<_, Bytes>(&self.table.copy_statement).await?;
+        let mut sink = Box::pin(copy);
+        self.table.progress.step();
         sink.send(Bytes::from_static(&COPY_HEADER)).await?;
         Ok(OpenCopy { sink, bytes: 0, rows: 0 })
     }
 
-    /// Ends the open COPY, if there is one; every row so far is in the table then, or this fails.
-    pub(crate) async fn end(&mut self) -> Result<(), Failure> {
-        let Some(mut copy) = self.open.take() else { return Ok(()) };
+    /// Ends the open COPY, if there is one; gives the rows of all so far, which are in the table then.
+    pub(crate) async fn end(&mut self) -> Result<u64, Failure> {
+        let Some(mut copy) = self.open.take() else { return Ok(self.rows_loaded) };
         // An error of this send shows again, with its reason, in what follows.
         let _ = copy.sink.send(Bytes::from_static(&COPY_TRAILER)).await;
         let ended = copy.sink.as_mut().finish().await;
         let rows = ended.map_err(|error| Failure::from_copy(error, self.rows_loaded))?;
-        self.progress.step();
+        self.table.progress.step();
         if rows != copy.rows {
             return Err(Failure::Fault(format!("COPY took {rows} rows of {} that were sent", copy.rows)));
         }
         self.rows_loaded += rows;
-        Ok(())
-    }
-
-    /// Ends, and gives the rows that COPY reported in all.
-    pub(crate) async fn finish(mut self) -> Result<u64, Failure> {
-        self.end().await?;
         Ok(self.rows_loaded)
     }
 }

@@ -11,7 +11,7 @@ use longshore_common::{database, ledger};
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::read::Progress;
+use crate::progress::Progress;
 
 const EVERY: Duration = Duration::from_secs(5);
 

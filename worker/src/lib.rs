@@ -2,20 +2,28 @@
 //!
 //! One message goes through `task`: claim, `load`, settle, ack. A load takes each file through `read` (bytes), [`rows`]
 //! (records, types; pure) and `copy` (COPY frames); `failure` decides what becomes of whatever goes wrong.
+//! [`dry_run()`] takes a file the same way and loads nothing; [`infer`] writes the spec of files that have none.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
+mod archive;
 mod config;
 mod copy;
+mod dry_run;
 mod failure;
 mod heartbeat;
+pub mod infer;
+mod large_file;
 mod load;
-mod load_file;
+mod outcomes;
+mod progress;
 mod read;
 pub mod rows;
 mod service;
 mod settle;
+mod small_files;
 mod task;
 
 pub use config::WorkerConfig;
+pub use dry_run::{DryRun, DryRunStep, dry_run};
 pub use service::{BOOKS_POOL_SIZE, StopReason, run};

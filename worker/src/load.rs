@@ -3,25 +3,28 @@
 use std::sync::Arc;
 
 use longshore_common::{
-    ledger::{self, Claim, FileLoad, TaskFile},
+    ledger::{self, Claim},
     telemetry,
 };
 use tokio_postgres::{Client, Transaction};
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, info_span};
 
 use crate::{
-    copy::copy_statement,
-    failure::{Failure, Verdict},
-    load_file::{LoadContext, load_file},
-    read::Progress,
+    copy::TargetTable,
+    failure::Failure,
+    large_file,
+    outcomes::{LoadTotals, Outcomes},
+    progress::Progress,
+    read::{Parcel, Reading},
     rows::RowPlan,
+    small_files::SmallFiles,
 };
 
 /// A committed load.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// Files that are loaded; none if the whole task FAILED.
-    pub(crate) loads: Vec<FileLoad>,
+    /// What was loaded; no files if the whole task FAILED.
+    pub(crate) totals: LoadTotals,
     /// Files that FAILED for good.
     pub(crate) failed_files: usize,
 }
@@ -29,7 +32,7 @@ pub(crate) struct Committed {
 impl Committed {
     /// Whether the task is LOADED; otherwise it is FAILED.
     pub(crate) fn is_loaded(&self) -> bool {
-        !self.loads.is_empty()
+        self.totals.files > 0
     }
 }
 
@@ -40,70 +43,66 @@ pub(crate) async fn load(
     claim: &Claim,
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
-    let plan = RowPlan::compile(&claim.spec)?;
-    let context = LoadContext {
-        spec: claim.spec.clone(),
-        copy_statement: copy_statement(&claim.spec, &plan),
-        plan: Arc::new(plan),
-        progress,
-    };
+    let plan = Arc::new(RowPlan::compile(&claim.spec)?);
     let transaction = client.transaction().await?;
-    let mut loads = Vec::with_capacity(claim.files.len());
-    let mut failed = Vec::new();
-    for file in &claim.files {
-        match load_under_savepoint(&context, &transaction, claim, file).await {
-            Ok(load) => loads.push(load),
-            Err(failure) if failure.verdict() == Verdict::CarveOut => {
-                warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
-                failed.push((file, failure.for_operators()));
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    let committed = Committed { loads, failed_files: failed.len() };
-    conclude(&transaction, claim, &committed, &failed).await?;
+    let outcomes = copy_files(&transaction, claim, plan, progress).instrument(info_span!("copy")).await?;
+    let committed = conclude(claim, outcomes, &transaction).await?;
     commit(transaction).await?;
     count_metrics(&claim.spec.name, &committed);
     Ok(committed)
 }
 
-/// A savepoint a file: if the file fails, its rows and rejects go, and those of its neighbours stay.
-async fn load_under_savepoint(
-    context: &LoadContext,
-    transaction: &Transaction<'_>,
-    claim: &Claim,
-    file: &TaskFile,
-) -> Result<FileLoad, Failure> {
-    transaction.batch_execute("SAVEPOINT file").await?;
-    let outcome = load_file(context, transaction, file).await;
-    match outcome {
-        Ok(load) => {
-            ledger::record_file_load(transaction, claim.task_id, claim.attempt, &load).await?;
-            transaction.batch_execute("RELEASE SAVEPOINT file").await?;
-            Ok(load)
+/// The rows of all files into the target table, as their reader hands them over.
+async fn copy_files<'a>(
+    transaction: &'a Transaction<'a>,
+    claim: &'a Claim,
+    plan: Arc<RowPlan>,
+    progress: Arc<Progress>,
+) -> Result<Outcomes<'a>, Failure> {
+    let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
+    let mut reading = Reading::start(claim, plan, progress.clone());
+    let mut outcomes = Outcomes::new(transaction, claim);
+    let mut small_files = SmallFiles::new(&table, &claim.files);
+    while let Some(parcel) = reading.parcels.recv().await {
+        match parcel {
+            Parcel::Whole(files) => small_files.take(files, &mut outcomes).await?,
+            Parcel::Begin(place) => {
+                small_files.finish(&mut outcomes).await?;
+                match large_file::load(&table, &mut reading, place, claim.files[place].id).await {
+                    Ok(load) => outcomes.loaded(&[load]).await?,
+                    Err(failure) => outcomes.fail(place, failure)?,
+                }
+            }
+            Parcel::Part(_) | Parcel::End(_) => {
+                return Err(Failure::Fault("the reading thread gave parts of no file".to_owned()));
+            }
         }
-        Err(failure) if failure.verdict() == Verdict::CarveOut => {
-            transaction.batch_execute("ROLLBACK TO SAVEPOINT file; RELEASE SAVEPOINT file").await?;
-            Err(failure)
-        }
-        Err(failure) => Err(failure),
+    }
+    small_files.finish(&mut outcomes).await?;
+    reading.ended().await?;
+    if outcomes.are_complete() {
+        Ok(outcomes)
+    } else {
+        Err(Failure::Fault("the reading thread left out a file".to_owned()))
     }
 }
 
 /// Gives each failed file a FAILED task of its own and makes the rest LOADED; where no file is left, the task itself
 /// keeps the first failed file and is FAILED.
 async fn conclude(
-    transaction: &Transaction<'_>,
     claim: &Claim,
-    committed: &Committed,
-    failed: &[(&TaskFile, String)],
-) -> Result<(), Failure> {
+    outcomes: Outcomes<'_>,
+    transaction: &Transaction<'_>,
+) -> Result<Committed, Failure> {
+    let Outcomes { totals, failed, .. } = outcomes;
+    let committed = Committed { totals, failed_files: failed.len() };
     let (own_failure, carved) = match failed.split_first() {
         Some((first, rest)) if !committed.is_loaded() => (Some(first), rest),
-        _ => (None, failed),
+        _ => (None, &failed[..]),
     };
-    for (file, reason) in carved {
-        ledger::carve_out(transaction, claim.dataset_id, claim.task_id, file.id, reason).await?;
+    if !carved.is_empty() {
+        let carved: Vec<_> = carved.iter().map(|(file, reason)| (file.id, reason.as_str())).collect();
+        ledger::carve_out(transaction, claim.task_id, &carved).await?;
     }
     // The fence, as the last statement before COMMIT: whoever took this task over has raised its attempt, and then
     // nothing of what this attempt did may stay.
@@ -111,7 +110,7 @@ async fn conclude(
         Some((_, reason)) => ledger::fail(transaction, claim.task_id, claim.attempt, reason).await?,
         None => ledger::mark_loaded(transaction, claim.task_id, claim.attempt).await?,
     };
-    if is_ours { Ok(()) } else { Err(Failure::Fenced) }
+    if is_ours { Ok(committed) } else { Err(Failure::Fenced) }
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
@@ -128,10 +127,8 @@ async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
 }
 
 fn count_metrics(dataset: &str, committed: &Committed) {
-    let metrics = telemetry::metrics();
-    for load in &committed.loads {
-        metrics.rows_loaded(dataset, load.rows_loaded);
-        metrics.rows_rejected(dataset, load.rows_rejected);
-        metrics.bytes_read(dataset, load.bytes_read);
-    }
+    let (metrics, totals) = (telemetry::metrics(), committed.totals);
+    metrics.rows_loaded(dataset, totals.rows_loaded);
+    metrics.rows_rejected(dataset, totals.rows_rejected);
+    metrics.bytes_read(dataset, totals.bytes_read);
 }

@@ -1,240 +1,333 @@
-//! The thread that reads one file: stored bytes → decompressed bytes → rows, handed over as parcels.
+//! The thread that reads a task's files: bytes → rows, handed over as parcels while the connection sends.
+//!
+//! A small file is handed over whole, and only once it is known to be good: its rows share a COPY with those of its
+//! neighbours. A file that outgrows [`WHOLE_FILE_BYTES`] is handed over in parts, for a COPY of its own.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
-use longshore_common::store::StoreError;
-use tokio::{sync::mpsc, time::Instant};
+use longshore_common::ledger::{Claim, FileLoad, RejectedRow, TaskFile};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    task::JoinHandle,
+};
 
 use crate::{
+    archive::Content,
     failure::Failure,
-    rows::{Counts, FileRows, Output, Reject, RowPlan},
+    progress::Progress,
+    rows::{FileRows, Output, Reject, RowPlan},
 };
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 128 << 10;
 /// A COPY frame is sent once it has this many bytes: large enough that the cost of a message does not show.
 const FRAME_BYTES: usize = 256 << 10;
-/// Rejects are handed over once this many wait, each of at most 8 KiB.
-const REJECTS_PER_PARCEL: usize = 64;
+/// Tuples and rejects of a file that is handed over whole: what it costs to hold them back until its end.
+const WHOLE_FILE_BYTES: usize = 512 << 10;
+/// Small files in a parcel, where most of them are empty or bad.
+const FILES_PER_PARCEL: usize = 1000;
+/// Rejects are handed over once they have this many bytes.
+const REJECT_BYTES_PER_PARCEL: usize = 256 << 10;
+/// Parcels between this thread and the connection.
+const PARCELS_AHEAD: usize = 2;
 
-/// How far a load is, for its heartbeat.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// After decompression.
-    pub(crate) bytes_read: AtomicU64,
-    /// Loaded and rejected.
-    pub(crate) rows_read: AtomicU64,
-    /// Everything else that moves a load on: an answer of Postgres or of the store.
-    steps: AtomicU64,
+/// What the thread hands over, in the order of the files.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// Small files.
+    Whole(WholeFiles),
+    /// A large file begins, given by its place in the task; its parts follow, then its end.
+    Begin(usize),
+    /// Rows of the large file that began last.
+    Part(Part),
+    /// The end of that file. Its rows count only if it is good.
+    End(Result<ReadTotals, Failure>),
 }
 
-impl Progress {
-    /// Something moved.
-    pub(crate) fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
+/// Small files that are handed over together.
+#[derive(Debug)]
+pub(crate) struct WholeFiles {
+    /// Those of all good files, in one piece.
+    pub(crate) tuples: Bytes,
+    pub(crate) good: Vec<WholeFile>,
+    /// The places of the others in the task, and why they failed.
+    pub(crate) failed: Vec<(usize, Failure)>,
+}
 
-    /// Ends once nothing has moved for `limit`.
-    pub(crate) async fn stalled(&self, limit: Duration) {
-        let moved = || self.bytes_read.load(Ordering::Relaxed) + self.steps.load(Ordering::Relaxed);
-        let (mut last, mut since) = (moved(), Instant::now());
-        while since.elapsed() < limit {
-            tokio::time::sleep(limit / 10).await;
-            let now = moved();
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-        }
-    }
+/// A small file.
+#[derive(Debug)]
+pub(crate) struct WholeFile {
+    /// Its place in the task.
+    pub(crate) place: usize,
+    pub(crate) part: Part,
+    pub(crate) totals: ReadTotals,
 }
 
 /// Rows that are ready for COPY, and rejects.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct Part {
     /// Whole tuples.
     pub(crate) tuples: Bytes,
     /// How many.
     pub(crate) rows: u64,
-    pub(crate) rejects: Vec<Reject>,
+    pub(crate) rejects: Vec<RejectedRow>,
 }
 
 /// What a whole file amounted to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ReadTotals {
-    pub(crate) counts: Counts,
+    /// Loaded and rejected.
+    rows_read: u64,
+    rows_rejected: u64,
     /// After decompression.
-    pub(crate) bytes_read: u64,
+    bytes_read: u64,
 }
 
-/// Reads to the end. Blocks, so it runs on a thread of its own; ends early when `parcels` is closed.
-pub(crate) fn read_file(
-    file: File,
-    uri: &str,
+impl ReadTotals {
+    /// The file as it is recorded, with what COPY reported and the table's blocks before and after.
+    pub(crate) fn file_load(self, file_id: i64, rows_loaded: u64, blocks: Range<i64>) -> FileLoad {
+        let Self { rows_read, rows_rejected, bytes_read } = self;
+        let Range { start: first_block, end: end_block } = blocks;
+        FileLoad { file_id, rows_read, rows_loaded, rows_rejected, bytes_read, first_block, end_block }
+    }
+}
+
+/// The running thread.
+pub(crate) struct Reading {
+    /// What it hands over. Dropped, it ends the thread.
+    pub(crate) parcels: Receiver<Parcel>,
+    /// A large file whose rest is not wanted any more.
+    unwanted: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl Reading {
+    /// Reads the claimed files, in their order.
+    pub(crate) fn start(claim: &Claim, plan: Arc<RowPlan>, progress: Arc<Progress>) -> Self {
+        let (sender, parcels) = mpsc::channel(PARCELS_AHEAD);
+        let unwanted = Arc::new(AtomicUsize::new(usize::MAX));
+        let reader = Reader {
+            source: claim.spec.source.clone(),
+            plan,
+            progress,
+            sender,
+            unwanted: unwanted.clone(),
+            chunk: vec![0; CHUNK_BYTES],
+            output: Output::default(),
+            waiting: Waiting::default(),
+        };
+        let files = claim.files.clone();
+        // Reading blocks. When it ends early, nobody listens any more, and whoever did knows why.
+        let thread = tokio::task::spawn_blocking(move || drop(reader.read_files(&files)));
+        Self { parcels, unwanted, thread }
+    }
+
+    /// The rest of this large file is not wanted: Postgres refused it. It ends soon.
+    pub(crate) fn skip_rest_of(&self, file: usize) {
+        self.unwanted.store(file, Ordering::Relaxed);
+    }
+
+    /// After the last parcel: whether the thread ended as it should.
+    pub(crate) async fn ended(self) -> Result<(), Failure> {
+        self.thread.await.map_err(|error| Failure::Fault(format!("the reading thread ended: {error}")))
+    }
+}
+
+/// Small files until they fill a parcel. The tuples of the good ones lie in the output.
+#[derive(Default)]
+struct Waiting {
+    good: Vec<WaitingFile>,
+    failed: Vec<(usize, Failure)>,
+    reject_bytes: usize,
+}
+
+struct WaitingFile {
+    place: usize,
+    tuples: Range<usize>,
+    rows: u64,
+    rejects: Vec<RejectedRow>,
+    totals: ReadTotals,
+}
+
+struct Reader {
+    source: String,
     plan: Arc<RowPlan>,
-    file_id: i64,
-    progress: &Progress,
-    parcels: &mpsc::Sender<Parcel>,
-) -> Result<ReadTotals, Failure> {
-    let mut bytes = decompressed(file, uri)?;
-    let mut rows = FileRows::new(plan, file_id);
-    let mut output = Output::default();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut totals = ReadTotals { counts: Counts::default(), bytes_read: 0 };
-    loop {
-        // Where the tests slow a store down.
-        fail::fail_point!("worker::read_chunk");
-        let length = read_full(&mut bytes, &mut chunk).map_err(read_failure)?;
-        if length == 0 {
-            break;
+    progress: Arc<Progress>,
+    sender: Sender<Parcel>,
+    unwanted: Arc<AtomicUsize>,
+    chunk: Vec<u8>,
+    /// Tuples of the waiting files, then those of the current one; rows and rejects of the current one.
+    output: Output,
+    waiting: Waiting,
+}
+
+/// The file that is being read.
+struct Current<'a> {
+    place: usize,
+    file: &'a TaskFile,
+    /// Where its tuples begin in the output.
+    start: usize,
+    /// It is handed over in parts.
+    is_large: bool,
+}
+
+impl Reader {
+    fn read_files(mut self, files: &[TaskFile]) -> Result<(), Failure> {
+        for (place, file) in files.iter().enumerate() {
+            if self.sender.is_closed() {
+                return Err(Failure::Stopped);
+            }
+            let start = self.output.tuples.len();
+            let mut current = Current { place, file, start, is_large: false };
+            let outcome = self.read_file(&mut current);
+            match current.is_large {
+                true => self.end_large(&current, outcome)?,
+                false => self.end_small(&current, outcome)?,
+            }
         }
-        rows.push(&chunk[..length], &mut output)?;
-        note(progress, &mut totals, length, rows.counts());
-        let is_ready = output.tuples.len() >= FRAME_BYTES || output.rejects.len() >= REJECTS_PER_PARCEL;
-        if is_ready && parcels.blocking_send(take_parcel(&mut output)).is_err() {
+        self.hand_over_waiting()
+    }
+
+    fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
+        let open = current.file.stored.open(&self.source)?;
+        let mut content = Content::new(open.reader()?, &current.file.stored.uri);
+        let mut rows = FileRows::new(self.plan.clone(), current.file.id);
+        let mut totals = ReadTotals::default();
+        loop {
+            // Where the tests slow a store down.
+            fail::fail_point!("worker::read_chunk");
+            let length = content.read_chunk(&mut self.chunk)?;
+            match length {
+                0 => rows.finish(&mut self.output)?,
+                _ => rows.push(&self.chunk[..length], &mut self.output)?,
+            }
+            let counts = rows.counts();
+            self.progress.read(length as u64, counts.rows_read - totals.rows_read);
+            totals.rows_read = counts.rows_read;
+            totals.rows_rejected = counts.rows_rejected;
+            totals.bytes_read += length as u64;
+            if length == 0 {
+                // After the last byte and before COMMIT: what was read is the version that was scanned, or nothing of it
+                // stays.
+                open.verify_unchanged()?;
+                return Ok(totals);
+            }
+            self.hand_over_current(current)?;
+        }
+    }
+
+    /// Sends what the current file has so far, once that is much.
+    fn hand_over_current(&mut self, current: &mut Current<'_>) -> Result<(), Failure> {
+        let reject_bytes = bytes_of(&self.output.rejects);
+        let tuple_bytes = self.output.tuples.len() - current.start;
+        if !current.is_large && tuple_bytes + reject_bytes > WHOLE_FILE_BYTES {
+            let tuples = self.output.tuples.split_off(current.start);
+            self.hand_over_waiting()?;
+            self.output.tuples = tuples;
+            (current.start, current.is_large) = (0, true);
+            self.send(Parcel::Begin(current.place))?;
+        }
+        if current.is_large && (tuple_bytes > FRAME_BYTES || reject_bytes > REJECT_BYTES_PER_PARCEL) {
+            self.hand_over_part(current)?;
+        }
+        if current.is_large && self.unwanted.load(Ordering::Relaxed) == current.place {
             return Err(Failure::Stopped);
         }
+        Ok(())
     }
-    rows.finish(&mut output)?;
-    note(progress, &mut totals, 0, rows.counts());
-    if parcels.blocking_send(take_parcel(&mut output)).is_err() {
-        return Err(Failure::Stopped);
+
+    fn hand_over_part(&mut self, current: &Current<'_>) -> Result<(), Failure> {
+        let rejects = self.take_rejects(current);
+        let tuples = self.take_tuples();
+        let rows = std::mem::take(&mut self.output.rows);
+        self.send(Parcel::Part(Part { tuples: tuples.into(), rows, rejects }))
     }
-    Ok(totals)
-}
 
-fn note(progress: &Progress, totals: &mut ReadTotals, length: usize, counts: Counts) {
-    let new_rows = counts.rows_read - totals.counts.rows_read;
-    totals.bytes_read += length as u64;
-    totals.counts = counts;
-    progress.bytes_read.fetch_add(length as u64, Ordering::Relaxed);
-    progress.rows_read.fetch_add(new_rows, Ordering::Relaxed);
-}
-
-fn take_parcel(output: &mut Output) -> Parcel {
-    let next = Vec::with_capacity(FRAME_BYTES + CHUNK_BYTES);
-    let tuples = Bytes::from(std::mem::replace(&mut output.tuples, next));
-    Parcel { tuples, rows: std::mem::take(&mut output.rows), rejects: std::mem::take(&mut output.rejects) }
-}
-
-/// Fills the chunk, because a decoder gives small pieces.
-fn read_full(bytes: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < chunk.len() {
-        match bytes.read(&mut chunk[filled..]) {
-            Ok(0) => break,
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    fn end_large(
+        &mut self,
+        current: &Current<'_>,
+        outcome: Result<ReadTotals, Failure>,
+    ) -> Result<(), Failure> {
+        match outcome {
+            Ok(_) => self.hand_over_part(current)?,
+            Err(_) => self.output = Output::default(),
         }
+        self.send(Parcel::End(outcome))
     }
-    Ok(filled)
-}
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-
-/// The first bytes tell what a file is; a name that promises an archive which they are not is refused.
-fn decompressed(file: File, uri: &str) -> Result<Box<dyn Read>, Failure> {
-    let mut source = BufReader::with_capacity(CHUNK_BYTES, Source(file));
-    let head = source.fill_buf().map_err(read_failure)?;
-    let (is_gzip, is_zstd) = (head.starts_with(&GZIP_MAGIC), head.starts_with(&ZSTD_MAGIC));
-    for (suffix, is_that, kind) in [(".gz", is_gzip, "gzip"), (".zst", is_zstd, "zstd")] {
-        if uri.ends_with(suffix) && !is_that {
-            return Err(Failure::Archive(format!(
-                "the name ends in {suffix}, but the content is no {kind} archive"
-            )));
+    fn end_small(
+        &mut self,
+        current: &Current<'_>,
+        outcome: Result<ReadTotals, Failure>,
+    ) -> Result<(), Failure> {
+        let reject_bytes = bytes_of(&self.output.rejects);
+        let rejects = self.take_rejects(current);
+        let rows = std::mem::take(&mut self.output.rows);
+        match outcome {
+            Ok(totals) => {
+                let tuples = current.start..self.output.tuples.len();
+                self.waiting.good.push(WaitingFile { place: current.place, tuples, rows, rejects, totals });
+                self.waiting.reject_bytes += reject_bytes;
+            }
+            Err(failure) => {
+                self.output.tuples.truncate(current.start);
+                self.waiting.failed.push((current.place, failure));
+            }
         }
+        let Waiting { good, failed, reject_bytes } = &self.waiting;
+        let is_full = self.output.tuples.len() > FRAME_BYTES
+            || *reject_bytes > REJECT_BYTES_PER_PARCEL
+            || good.len() + failed.len() >= FILES_PER_PARCEL;
+        if is_full { self.hand_over_waiting() } else { Ok(()) }
     }
-    if is_gzip {
-        Ok(Box::new(MultiGzDecoder::new(source)))
-    } else if is_zstd {
-        let decoder = zstd::stream::read::Decoder::with_buffer(source).map_err(read_failure)?;
-        Ok(Box::new(decoder))
-    } else {
-        Ok(Box::new(source))
+
+    /// Sends the waiting files. The output holds their tuples and no others.
+    fn hand_over_waiting(&mut self) -> Result<(), Failure> {
+        let Waiting { good, failed, .. } = std::mem::take(&mut self.waiting);
+        let tuples = Bytes::from(self.take_tuples());
+        let whole = |WaitingFile { place, tuples: range, rows, rejects, totals }| WholeFile {
+            place,
+            part: Part { tuples: tuples.slice(range), rows, rejects },
+            totals,
+        };
+        let good: Vec<_> = good.into_iter().map(whole).collect();
+        if good.is_empty() && failed.is_empty() {
+            return Ok(());
+        }
+        self.send(Parcel::Whole(WholeFiles { tuples, good, failed }))
+    }
+
+    fn take_tuples(&mut self) -> Vec<u8> {
+        std::mem::replace(&mut self.output.tuples, Vec::with_capacity(FRAME_BYTES + CHUNK_BYTES))
+    }
+
+    fn take_rejects(&mut self, current: &Current<'_>) -> Vec<RejectedRow> {
+        let file_id = current.file.id;
+        let rejected = |Reject { line, byte_offset, column, raw, rule, reason }| RejectedRow {
+            file_id,
+            line,
+            byte_offset,
+            column,
+            raw,
+            rule,
+            reason,
+        };
+        self.output.rejects.drain(..).map(rejected).collect()
+    }
+
+    fn send(&self, parcel: Parcel) -> Result<(), Failure> {
+        // An error means that nobody takes parcels any more.
+        self.sender.blocking_send(parcel).map_err(|_| Failure::Stopped)
     }
 }
 
-/// Marks errors of the store, so that they are not taken for those of a decoder.
-struct Source(File);
-
-#[derive(Debug, thiserror::Error)]
-#[error("reading failed")]
-struct SourceError(#[source] io::Error);
-
-impl Read for Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
-            _ => io::Error::other(SourceError(error)),
-        })
-    }
-}
-
-fn read_failure(error: io::Error) -> Failure {
-    if error.get_ref().is_some_and(|inner| inner.is::<SourceError>()) {
-        return Failure::Store(StoreError::Unavailable(Box::new(error)));
-    }
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Failure::Archive("the archive ends early".to_owned()),
-        _ => Failure::Archive(format!("the archive is corrupt ({error})")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn read(name: &str, content: &[u8]) -> Result<String, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        let mut text = String::new();
-        let mut bytes =
-            decompressed(File::open(&path).unwrap(), name).map_err(|failure| failure.to_string())?;
-        bytes.read_to_string(&mut text).map_err(|error| read_failure(error).to_string())?;
-        Ok(text)
-    }
-
-    fn gzip(text: &str) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn archives_are_told_by_their_first_bytes() {
-        let text = "a,b\n1,2\n".repeat(1000);
-        let two_members = [gzip(&text), gzip(&text)].concat();
-        assert_eq!(read("a.csv", text.as_bytes()).unwrap(), text);
-        assert_eq!(read("a.csv.gz", &gzip(&text)).unwrap(), text);
-        assert_eq!(read("a.csv", &gzip(&text)).unwrap(), text);
-        assert_eq!(read("a.csv.gz", &two_members).unwrap(), text.repeat(2));
-        assert_eq!(read("a.csv.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap(), text);
-        assert_eq!(read("a.csv", b"").unwrap(), "");
-    }
-
-    #[test]
-    fn a_bad_archive_is_the_files_fault() {
-        let archive = gzip(&"1234567890\n".repeat(10_000));
-        assert!(read("a.csv.gz", b"a,b\n").unwrap_err().contains("no gzip archive"));
-        assert!(read("a.csv.zst", b"").unwrap_err().contains("no zstd archive"));
-        assert!(read("a.csv.gz", &archive[..archive.len() / 2]).unwrap_err().contains("ends early"));
-        let mut corrupt = archive;
-        let middle = corrupt.len() / 2;
-        corrupt[middle..middle + 8].fill(0xff);
-        assert!(read("a.csv.gz", &corrupt).unwrap_err().contains("archive"));
-    }
+fn bytes_of(rejects: &[Reject]) -> usize {
+    rejects.iter().map(|reject| reject.raw.len() + reject.reason.len()).sum()
 }

@@ -18,7 +18,7 @@ use crate::{
     failure::{Failure, Verdict},
     heartbeat::RunningLoads,
     load,
-    read::Progress,
+    progress::Progress,
     settle,
 };
 
@@ -185,9 +185,8 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn log_committed(committed: &load::Committed, dataset: &str, started: Instant) {
-    let rows: u64 = committed.loads.iter().map(|load| load.rows_loaded).sum();
-    let rejected: u64 = committed.loads.iter().map(|load| load.rows_rejected).sum();
     let seconds = started.elapsed().as_secs_f64();
-    let (files, failed_files) = (committed.loads.len(), committed.failed_files);
+    let (totals, failed_files) = (committed.totals, committed.failed_files);
+    let (files, rows, rejected) = (totals.files, totals.rows_loaded, totals.rows_rejected);
     info!(%dataset, files, failed_files, rows, rejected, seconds, "committed");
 }

@@ -1,4 +1,7 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -9,6 +12,7 @@ use longshore_common::{
 };
 use longshore_worker::rows::RowPlan;
 
+use super::infer::{self, InferArgs};
 use crate::{
     connect::DatabaseArgs,
     output::{self, WrongCall},
@@ -25,6 +29,7 @@ pub(crate) enum DatasetCommand {
     List(ListArgs),
     /// Print a dataset's current spec
     Show(ShowArgs),
+    Infer(InferArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,12 +66,13 @@ pub(crate) async fn run(command: DatasetCommand) -> anyhow::Result<ExitCode> {
         DatasetCommand::Apply(args) => apply(args).await,
         DatasetCommand::List(args) => list(args).await,
         DatasetCommand::Show(args) => show(args).await,
+        DatasetCommand::Infer(args) => infer::run(&args),
     }
 }
 
 async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     // All are checked before the first is applied.
-    let specs = args.files.iter().map(read_spec).collect::<anyhow::Result<Vec<Dataset>>>()?;
+    let specs = args.files.iter().map(|path| read_spec(path)).collect::<anyhow::Result<Vec<Dataset>>>()?;
     let pool = args.servers.pool("longshore dataset apply", 1).await?;
     let mut client = pool.get().await?;
     for spec in &specs {
@@ -93,7 +99,8 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_spec(path: &PathBuf) -> anyhow::Result<Dataset> {
+/// Reads a spec file and checks it as far as that goes without a database.
+pub(super) fn read_spec(path: &Path) -> anyhow::Result<Dataset> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| WrongCall(format!("cannot read the spec {name}: {error}")))?;

@@ -3,6 +3,7 @@
 pub(crate) mod dataset;
 pub(crate) mod files;
 pub(crate) mod health;
+mod infer;
 mod loans;
 pub(crate) mod migrate;
 pub(crate) mod rejects;
@@ -12,4 +13,5 @@ pub(crate) mod scan;
 pub(crate) mod scanner;
 pub(crate) mod status;
 pub(crate) mod tasks;
+pub(crate) mod validate;
 pub(crate) mod worker;

@@ -2,15 +2,20 @@
 //! Pure: no I/O and no clock.
 
 mod column;
+mod column_check;
+mod column_type;
 mod csv;
 mod error;
+mod literal;
 mod parse;
 mod spec;
 mod units;
 
-pub use column::{Column, ColumnType};
+pub use column::Column;
+pub use column_type::ColumnType;
 pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
 pub use error::SpecError;
+pub use literal::Literal;
 pub use parse::parse_spec;
 pub use spec::{Batch, Dataset, Discovery, FILE_ID_COLUMN, LINE_COLUMN, Rejects, Target};
 pub use units::{HumanBytes, HumanDuration, Schedule};

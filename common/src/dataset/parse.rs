@@ -19,11 +19,7 @@ pub fn parse_spec(
     if dataset.source.len() > trimmed && trimmed > "file://".len() {
         dataset.source.truncate(trimmed);
     }
-    dataset.check().map_err(|(key, message)| SpecError::Rule {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        message,
-    })?;
+    dataset.check().map_err(|(key, message)| SpecError::Rule { path: path.to_owned(), key, message })?;
     Ok(dataset)
 }
 

@@ -1,11 +1,12 @@
 //! The spec's tables and keys with their defaults, and the rules that hold between keys.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     column::Column,
+    column_check::check_columns,
     csv::Csv,
     units::{HumanBytes, HumanDuration, Schedule},
 };
@@ -139,15 +140,18 @@ impl Default for Rejects {
 pub(super) type BrokenRule = (&'static str, String);
 
 impl Dataset {
-    /// Checks what the types of the keys cannot say.
-    pub(super) fn check(&self) -> Result<(), BrokenRule> {
+    /// Checks what the types of the keys cannot say. An error is the key and one sentence.
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        self.check_keys().map_err(|(key, message)| (key.to_owned(), message))?;
+        check_columns(&self.columns, self.csv.has_header())
+    }
+
+    fn check_keys(&self) -> Result<(), BrokenRule> {
         self.check_name()?;
         self.check_source()?;
         self.check_limits()?;
         self.csv.check()?;
-        self.check_names_are_in_header()?;
-        self.check_target()?;
-        self.check_columns()
+        self.check_target()
     }
 
     fn check_name(&self) -> Result<(), BrokenRule> {
@@ -199,16 +203,6 @@ impl Dataset {
         Ok(())
     }
 
-    fn check_names_are_in_header(&self) -> Result<(), BrokenRule> {
-        match self.columns.iter().find(|column| column.source.is_some()) {
-            Some(column) if !self.csv.has_header() => {
-                let message = "without a header (csv.header) columns are taken by position; leave it out";
-                Err(("columns.source", format!("`{}`: {message}", column.name)))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn check_target(&self) -> Result<(), BrokenRule> {
         let allowed = "allowed is `reporting.` and a name of 1 to 63 bytes";
         match self.target.table.strip_prefix(TARGET_SCHEMA_PREFIX) {
@@ -216,34 +210,8 @@ impl Dataset {
             _ => Err(("target.table", format!("`{}`: {allowed}", self.target.table))),
         }
     }
-
-    fn check_columns(&self) -> Result<(), BrokenRule> {
-        // Postgres allows 1600 columns, two of them are the lineage.
-        if self.columns.is_empty() || self.columns.len() > 1598 {
-            return Err(("columns", "allowed is 1 to 1598 [[columns]]".to_owned()));
-        }
-        let (mut names, mut sources) = (HashSet::new(), HashSet::new());
-        for column in &self.columns {
-            if !is_identifier(&column.name) {
-                return Err((
-                    "columns.name",
-                    format!("`{}`: a name has 1 to 63 bytes and no NUL", column.name),
-                ));
-            }
-            if [FILE_ID_COLUMN, LINE_COLUMN].contains(&column.name.as_str()) {
-                return Err(("columns.name", format!("`{}` is kept for the lineage of a row", column.name)));
-            }
-            if !names.insert(&column.name) {
-                return Err(("columns.name", format!("`{}` appears twice", column.name)));
-            }
-            if !sources.insert(column.header_name()) {
-                return Err(("columns.source", format!("`{}` appears twice", column.header_name())));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     !name.is_empty() && name.len() <= 63 && !name.contains('\0')
 }

@@ -25,6 +25,8 @@ pub struct FileLoad {
 /// A row that broke a rule.
 #[derive(Debug, Clone)]
 pub struct RejectedRow {
+    /// `longshore.file.id`.
+    pub file_id: i64,
     /// Physical line on which the record begins, from 1.
     pub line: i32,
     /// Where the record begins in the decompressed file.
@@ -39,41 +41,54 @@ pub struct RejectedRow {
     pub reason: String,
 }
 
-/// Records a file's counts.
-pub async fn record_file_load(
+impl RejectedRow {
+    /// What it holds in memory, about.
+    pub fn size_in_bytes(&self) -> usize {
+        self.raw.len() + self.reason.len() + size_of::<Self>()
+    }
+}
+
+/// Records the counts of files.
+pub async fn record_file_loads(
     transaction: &Transaction<'_>,
     task_id: Uuid,
     attempt: i32,
-    load: &FileLoad,
+    loads: &[FileLoad],
 ) -> Result<(), tokio_postgres::Error> {
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let numbers = |number: fn(&FileLoad) -> i64| loads.iter().map(number).collect::<Vec<i64>>();
     transaction
         .execute(
-            "INSERT INTO longshore.file_load (file_id, task_id, attempt, rows_read, rows_loaded, rows_rejected,
+            "INSERT INTO longshore.file_load (task_id, attempt, file_id, rows_read, rows_loaded, rows_rejected,
                                               bytes_read, first_block, end_block)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             SELECT $1, $2, loaded.*
+             FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+                 AS loaded",
             &[
-                &load.file_id,
                 &task_id,
                 &attempt,
-                &count(load.rows_read),
-                &count(load.rows_loaded),
-                &count(load.rows_rejected),
-                &count(load.bytes_read),
-                &load.first_block,
-                &load.end_block,
+                &numbers(|load| load.file_id),
+                &numbers(|load| count(load.rows_read)),
+                &numbers(|load| count(load.rows_loaded)),
+                &numbers(|load| count(load.rows_rejected)),
+                &numbers(|load| count(load.bytes_read)),
+                &numbers(|load| load.first_block),
+                &numbers(|load| load.end_block),
             ],
         )
         .await?;
     Ok(())
 }
 
-/// Records rejected rows of a file.
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Records rejected rows.
 pub async fn record_rejects(
     transaction: &Transaction<'_>,
-    file_id: i64,
     rows: &[RejectedRow],
 ) -> Result<(), tokio_postgres::Error> {
+    let files: Vec<i64> = rows.iter().map(|row| row.file_id).collect();
     let lines: Vec<i32> = rows.iter().map(|row| row.line).collect();
     let offsets: Vec<i64> = rows.iter().map(|row| row.byte_offset).collect();
     let columns: Vec<Option<&str>> = rows.iter().map(|row| row.column.as_deref()).collect();
@@ -83,9 +98,9 @@ pub async fn record_rejects(
     transaction
         .execute(
             "INSERT INTO longshore.reject (file_id, line, byte_offset, column_name, raw, rule, reason)
-             SELECT $1, rejected.*
-             FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]) AS rejected",
-            &[&file_id, &lines, &offsets, &columns, &raws, &rules, &reasons],
+             SELECT *
+             FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])",
+            &[&files, &lines, &offsets, &columns, &raws, &rules, &reasons],
         )
         .await?;
     Ok(())

@@ -28,7 +28,7 @@ pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, 
 pub use leases::{Lock, end_lease_holder, try_lock, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
-pub use loads::{FileLoad, RejectedRow, record_file_load, record_rejects};
+pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use outbox::{Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
@@ -36,5 +36,5 @@ pub use rescue::{Processing, Rescue, processing_tasks, rescue};
 pub use retry::{Retried, retry};
 pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_scan};
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
-pub use target::{ApplyError, TableChange, quoted_table, relation_blocks};
+pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};

@@ -45,11 +45,11 @@ pub struct RejectRow {
     pub raw: String,
 }
 
-/// The rejects of a scope by file and line, at most `limit`; they stream.
+/// The rejects of a scope by file and line, at most `limit` if one is given; they stream.
 pub async fn read_rejects(
     client: &Client,
     scope: &RejectScope,
-    limit: i64,
+    limit: Option<i64>,
 ) -> Result<impl Stream<Item = Result<RejectRow, tokio_postgres::Error>>, tokio_postgres::Error> {
     let (dataset_id, uri) = match scope {
         RejectScope::Dataset(id) => (Some(*id), None),

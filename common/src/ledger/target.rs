@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use thiserror::Error;
-use tokio_postgres::{Transaction, error::SqlState};
+use tokio_postgres::{SimpleQueryMessage, Transaction, error::SqlState};
 
 use crate::dataset::{Column, ColumnType, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
@@ -55,18 +55,39 @@ pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
 }
 
-/// Blocks of the table now; what is loaded after this lies in later blocks or in free space of the last ones.
-pub async fn relation_blocks(
+/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far. What is loaded after
+/// this lies in later blocks, or in free space of earlier ones.
+pub async fn begin_part(transaction: &Transaction<'_>, table: &str) -> Result<i64, tokio_postgres::Error> {
+    blocks_after(transaction, "SAVEPOINT part", table).await
+}
+
+/// Keeps the part; gives the table's blocks with it.
+pub async fn end_part(transaction: &Transaction<'_>, table: &str) -> Result<i64, tokio_postgres::Error> {
+    blocks_after(transaction, "RELEASE SAVEPOINT part", table).await
+}
+
+/// Undoes the part.
+pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    transaction.batch_execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await
+}
+
+/// Both in one round trip: small files have many parts.
+async fn blocks_after(
     transaction: &Transaction<'_>,
-    spec: &Dataset,
+    statement: &str,
+    table: &str,
 ) -> Result<i64, tokio_postgres::Error> {
-    let row = transaction
-        .query_one(
-            "SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint",
-            &[&quoted_table(spec)],
-        )
-        .await?;
-    row.try_get(0)
+    let blocks = format!(
+        "{statement}; SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        escape_literal(table)
+    );
+    let messages = transaction.simple_query(&blocks).await?;
+    let number = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    // The query cannot but answer with one number.
+    Ok(number.unwrap_or(0))
 }
 
 pub(super) async fn create_or_widen(

@@ -88,24 +88,27 @@ pub struct OpenFile {
 }
 
 impl StoredFile {
-    /// Opens this version; an error says how the store's version differs.
-    pub async fn open(self) -> Result<OpenFile, StoreError> {
-        let path =
-            Url::parse(&self.uri).ok().and_then(|url| url.to_file_path().ok()).ok_or(StoreError::NotLocal)?;
-        blocking(move || {
-            // A link or FIFO that took the file's place after the scan is not followed and does not hang.
-            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-            let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(io_error)?;
-            let open = OpenFile { file, path, expected: self };
-            open.compare(&open.file.metadata().map_err(io_error)?)?;
-            Ok(open)
-        })
-        .await
+    /// Opens this version, for a thread that may block; an error says how the store's version differs. `source` is the
+    /// dataset's: where all of it is missing, it is this machine that lacks it (a mount, say), and the file has no fault.
+    pub fn open(&self, source: &str) -> Result<OpenFile, StoreError> {
+        let path = local_path(&self.uri).ok_or(StoreError::NotLocal)?;
+        // A link or FIFO that took the file's place after the scan is not followed and does not hang.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(io_error) {
+            Err(StoreError::Gone) if !is_folder(source) => {
+                let message = format!("{source} is not there on this machine");
+                return Err(StoreError::Unavailable(message.into()));
+            }
+            opened => opened?,
+        };
+        let open = OpenFile { file, path, expected: self.clone() };
+        open.compare(&open.file.metadata().map_err(io_error)?)?;
+        Ok(open)
     }
 }
 
 impl OpenFile {
-    /// A second handle on the same open file, for the thread that reads.
+    /// A second handle on the same open file.
     pub fn reader(&self) -> Result<File, StoreError> {
         self.file.try_clone().map_err(io_error)
     }
@@ -113,12 +116,9 @@ impl OpenFile {
     /// After the last byte: the handle's file and the name's file are both still the version that was scanned.
     ///
     /// An overwrite in mid-read gives mixed content, a truncation a short file; both show here, before COMMIT.
-    pub async fn verify_unchanged(self) -> Result<(), StoreError> {
-        blocking(move || {
-            self.compare(&self.file.metadata().map_err(io_error)?)?;
-            self.compare(&std::fs::symlink_metadata(&self.path).map_err(io_error)?)
-        })
-        .await
+    pub fn verify_unchanged(self) -> Result<(), StoreError> {
+        self.compare(&self.file.metadata().map_err(io_error)?)?;
+        self.compare(&std::fs::symlink_metadata(&self.path).map_err(io_error)?)
     }
 
     fn compare(&self, found: &Metadata) -> Result<(), StoreError> {
@@ -140,19 +140,19 @@ impl OpenFile {
     }
 }
 
-/// Whether the source is a folder that this machine can see.
+/// Whether the source is a folder that this machine can see. A mount may hang, so that runs off the threads that serve
+/// connections.
 pub async fn has_source(source: &str) -> bool {
-    let path = Url::parse(source).ok().and_then(|url| url.to_file_path().ok());
-    blocking(move || Ok(path.is_some_and(|path| path.is_dir()))).await.unwrap_or(false)
+    let source = source.to_owned();
+    tokio::task::spawn_blocking(move || is_folder(&source)).await.unwrap_or(false)
 }
 
-/// Runs file operations, which may hang on a mount, off the threads that serve connections.
-async fn blocking<T: Send + 'static>(
-    operation: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(operation)
-        .await
-        .unwrap_or_else(|error| Err(StoreError::Unavailable(Box::new(error))))
+fn is_folder(source: &str) -> bool {
+    local_path(source).is_some_and(|path| path.is_dir())
+}
+
+fn local_path(uri: &str) -> Option<PathBuf> {
+    Url::parse(uri).ok()?.to_file_path().ok()
 }
 
 fn io_error(error: io::Error) -> StoreError {
@@ -183,47 +183,47 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_file_of_a_strange_name_is_opened_and_verified() {
+    #[test]
+    fn a_file_of_a_strange_name_is_opened_and_verified() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b, c#1 %20\n.csv");
         std::fs::write(&path, "content").unwrap();
-        let open = stored(&path).open().await.unwrap();
+        let open = stored(&path).open("file:///").unwrap();
         let mut text = String::new();
         open.reader().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "content");
-        open.verify_unchanged().await.unwrap();
+        open.verify_unchanged().unwrap();
     }
 
-    #[tokio::test]
-    async fn overwriting_replacing_and_removing_an_open_file_are_noticed() {
+    #[test]
+    fn overwriting_replacing_and_removing_an_open_file_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, "content").unwrap();
-        let open = stored(&path).open().await.unwrap();
+        let open = stored(&path).open("file:///").unwrap();
         std::fs::write(folder.path().join("b"), "other content").unwrap();
         std::fs::rename(folder.path().join("b"), &path).unwrap();
-        assert!(matches!(open.verify_unchanged().await, Err(StoreError::Changed { .. })));
-        let open = stored(&path).open().await.unwrap();
+        assert!(matches!(open.verify_unchanged(), Err(StoreError::Changed { .. })));
+        let open = stored(&path).open("file:///").unwrap();
         std::fs::write(&path, "short").unwrap();
-        assert!(matches!(open.verify_unchanged().await, Err(StoreError::Changed { .. })));
-        let open = stored(&path).open().await.unwrap();
+        assert!(matches!(open.verify_unchanged(), Err(StoreError::Changed { .. })));
+        let open = stored(&path).open("file:///").unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(open.verify_unchanged().await, Err(StoreError::Gone)));
+        assert!(matches!(open.verify_unchanged(), Err(StoreError::Gone)));
     }
 
-    #[tokio::test]
-    async fn a_link_or_a_fifo_in_the_files_place_is_neither_followed_nor_waited_for() {
+    #[test]
+    fn a_link_or_a_fifo_in_the_files_place_is_neither_followed_nor_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, "content").unwrap();
         let scanned = stored(&path);
         std::fs::rename(&path, folder.path().join("b.csv")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("b.csv"), &path).unwrap();
-        assert!(matches!(scanned.clone().open().await, Err(StoreError::NotRegular)));
+        assert!(matches!(scanned.open("file:///"), Err(StoreError::NotRegular)));
         std::fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        assert!(matches!(scanned.open().await, Err(StoreError::NotRegular)));
+        assert!(matches!(scanned.open("file:///"), Err(StoreError::NotRegular)));
     }
 
     #[test]

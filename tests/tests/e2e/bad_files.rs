@@ -136,14 +136,17 @@ async fn a_worker_without_the_folder_tries_again_instead_of_failing_the_files() 
 async fn hostile_header_names_cost_their_file_alone() {
     let stage = Stage::with_loans().await;
     stage.put("a.csv", loan_file(1..=3));
-    stage
-        .put("b.csv", loan_file(4..=6).replacen("OfDependents\n", "OfDependents,x\0\u{1b}[31m\u{202e}\n", 1));
+    let header_with =
+        |name: &str| loan_file(4..=6).replacen("OfDependents\n", &format!("OfDependents,{name}\n"), 1);
+    stage.put("b.csv", header_with("x\u{1b}[31m\u{202e}"));
+    stage.put("b0.csv", header_with("x\0\u{1b}[31m"));
     stage.put("c.csv", loan_file(7..=9));
     stage.scan().await;
     stage.drain().await;
     assert_eq!(stage.loans().await, (6, 6));
     let failed = stage.ok(&["tasks", "--status", "FAILED"]).await.stdout;
-    assert!(failed.contains("does not name") && !failed.contains(['\0', '\u{1b}', '\u{202e}']), "{failed:?}");
+    assert!(failed.contains("does not name") && failed.contains("NUL character"), "{failed:?}");
+    assert!(!failed.contains(['\0', '\u{1b}', '\u{202e}']), "{failed:?}");
 }
 
 #[tokio::test]

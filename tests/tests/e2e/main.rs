@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod bad_files;
+mod batches;
 mod commands;
+mod conformance;
 mod discovery;
+mod infer;
 mod main_line;
+mod postgres;
+mod public_data;
+mod rejects;
 mod secrets;
 mod start_up;
 mod stopping;
 mod traces;
+mod validate;

@@ -1,10 +1,12 @@
-//! One column's rules made ready for its values.
+//! One column's keys made ready for its values.
 
 use longshore_common::dataset::{Column, ColumnType, Csv};
 
 use super::{
+    nulls::Nulls,
     plan::PlanError,
-    value::{self, Misfit},
+    rules::{Rule, Rules},
+    value::{self, Misfit, Notation},
 };
 
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
@@ -18,7 +20,25 @@ pub(super) struct ColumnPlan {
     pub(super) header_name: String,
     column_type: ColumnType,
     required: bool,
+    padding: Padding,
     nulls: Nulls,
+    /// `None` for most columns, which then pay nothing for the keys of the others.
+    special: Option<Box<Special>>,
+}
+
+/// What few columns have.
+#[derive(Debug)]
+struct Special {
+    notation: Notation,
+    rules: Rules,
+}
+
+/// What around a value is no part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Padding {
+    Nothing,
+    Spaces,
+    WhiteSpace,
 }
 
 /// How a field breaks its column's rules.
@@ -28,70 +48,124 @@ pub(super) enum ColumnFault {
     Required,
     /// It does not fit the type.
     Misfit(Misfit),
+    /// It fits the type, but the spec does not allow it.
+    Rule(Rule),
 }
 
 impl ColumnPlan {
-    #[expect(clippy::unnecessary_wraps, reason = "rules to come can be wrong")]
     pub(super) fn compile(column: &Column, csv: &Csv) -> Result<Self, PlanError> {
+        let column_type = column.column_type;
+        let refused = |(key, message): (&str, String)| PlanError {
+            key: format!("columns.{}.{key}", column.name),
+            message,
+        };
+        let padding = match column_type {
+            ColumnType::Text if column.trim => Padding::WhiteSpace,
+            ColumnType::Text => Padding::Nothing,
+            _ => Padding::Spaces,
+        };
+        let nulls = column.null.as_ref().unwrap_or(&csv.null).iter();
+        let notation = Notation::compile(column).map_err(refused)?;
+        let rules = Rules::compile(column).map_err(refused)?;
+        let is_special = !matches!(notation, Notation::Plain) || !rules.is_empty();
         Ok(Self {
             name: column.name.clone(),
             header_name: column.header_name().to_owned(),
-            column_type: column.column_type,
+            column_type,
             required: column.required,
-            nulls: Nulls::new(&csv.null),
+            padding,
+            nulls: Nulls::new(nulls.map(|text| padding.strip_text(text)), column_type),
+            special: is_special.then(|| Box::new(Special { notation, rules })),
         })
     }
 
     /// Appends the field as COPY wants it: its length and binary form, or NULL. After a fault `out` may hold a part.
+    /// `scratch` is overwritten.
     #[inline]
-    pub(super) fn append(&self, text: &[u8], quoted: bool, out: &mut Vec<u8>) -> Result<(), ColumnFault> {
-        if self.nulls.has(text, quoted, self.column_type) {
+    pub(super) fn append(
+        &self,
+        field: &[u8],
+        quoted: bool,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnFault> {
+        let text = self.padding.strip(field).map_err(ColumnFault::Misfit)?;
+        if self.nulls.has(text, quoted) {
             if self.required {
                 return Err(ColumnFault::Required);
             }
             out.extend_from_slice(&NULL);
             return Ok(());
         }
-        value::append(self.column_type, text, out).map_err(ColumnFault::Misfit)
+        match &self.special {
+            None => value::append(self.column_type, text, out).map_err(ColumnFault::Misfit),
+            Some(special) => special.append(self.column_type, text, scratch, out),
+        }
     }
 
     /// The name of the rule that the fault breaks, and what was expected, in words that hold no value of the file.
     pub(super) fn explain(&self, fault: ColumnFault) -> (&'static str, String) {
-        match fault {
-            ColumnFault::Required => ("required", "has no value, and one is required".to_owned()),
-            ColumnFault::Misfit(misfit) => (misfit.rule(), misfit.reason(self.column_type)),
+        match (fault, &self.special) {
+            (ColumnFault::Rule(rule), Some(special)) => (rule.name(), special.rules.reason(rule)),
+            (ColumnFault::Rule(rule), None) => (rule.name(), String::new()),
+            (ColumnFault::Required, _) => ("required", "has no value, and one is required".to_owned()),
+            (ColumnFault::Misfit(misfit), special) => {
+                let notation = special.as_ref().map_or(&Notation::Plain, |special| &special.notation);
+                (misfit.rule(), misfit.reason(self.column_type, &notation.expected(self.column_type)))
+            }
         }
     }
 }
 
-/// The texts that stand for no value.
-#[derive(Debug)]
-struct Nulls {
-    empty: bool,
-    others: Vec<Vec<u8>>,
-    /// First bytes of the others: most fields are told from all of them at one look.
-    begins: [bool; 256],
+impl Special {
+    #[inline(never)]
+    fn append(
+        &self,
+        column_type: ColumnType,
+        text: &[u8],
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnFault> {
+        // Behind the length come the bytes that rules are held against.
+        let value = out.len() + 4;
+        self.notation.append(column_type, text, scratch, out).map_err(ColumnFault::Misfit)?;
+        self.rules.check(column_type, out.get(value..).unwrap_or_default()).map_err(ColumnFault::Rule)
+    }
 }
 
-impl Nulls {
-    fn new(texts: &[String]) -> Self {
-        let others: Vec<_> =
-            texts.iter().filter(|text| !text.is_empty()).map(|text| text.clone().into_bytes()).collect();
-        let mut begins = [false; 256];
-        for text in &others {
-            begins[usize::from(text[0])] = true;
-        }
-        Self { empty: texts.iter().any(String::is_empty), others, begins }
-    }
-
-    /// In quotes only an empty text is no value, and not in a text column, where it is the empty text.
+impl Padding {
     #[inline]
-    fn has(&self, text: &[u8], quoted: bool, column_type: ColumnType) -> bool {
-        match text.first() {
-            None if quoted => column_type != ColumnType::Text,
-            None => self.empty,
-            Some(_) if quoted => false,
-            Some(&first) => self.begins[usize::from(first)] && self.others.iter().any(|other| other == text),
+    fn strip(self, field: &[u8]) -> Result<&[u8], Misfit> {
+        match self {
+            Self::Nothing => Ok(field),
+            Self::Spaces => Ok(without_spaces(field)),
+            Self::WhiteSpace => {
+                let text = std::str::from_utf8(field).map_err(|_| Misfit::Encoding)?;
+                Ok(text.trim().as_bytes())
+            }
+        }
+    }
+
+    fn strip_text(self, text: &str) -> &str {
+        match self {
+            Self::Nothing => text,
+            Self::Spaces => text.trim_matches(' '),
+            Self::WhiteSpace => text.trim(),
         }
     }
 }
+
+/// Some writers pad numbers with spaces.
+#[inline]
+fn without_spaces(mut field: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = field {
+        field = rest;
+    }
+    while let [rest @ .., b' '] = field {
+        field = rest;
+    }
+    field
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,10 @@ pub(super) struct Encoder {
     header: Header,
     tuple_count: [u8; 2],
     file_id: [u8; 8],
-    scratch: Vec<u8>,
+    /// For a field's text without its quotes.
+    unquoted: Vec<u8>,
+    /// For a value in another notation.
+    rewritten: Vec<u8>,
 }
 
 impl Encoder {
@@ -23,7 +26,8 @@ impl Encoder {
             // At most 1600: the spec's check says so.
             tuple_count: (plan.columns.len() as i16 + 2).to_be_bytes(),
             file_id: file_id.to_be_bytes(),
-            scratch: Vec::new(),
+            unquoted: Vec::new(),
+            rewritten: Vec::new(),
         }
     }
 
@@ -64,8 +68,9 @@ impl Encoder {
         out.extend_from_slice(&self.tuple_count);
         for (index, (column, &place)) in plan.columns.iter().zip(&self.header.field_of_column).enumerate() {
             let field = fields[place];
-            let text = field.text(record, &plan.dialect, &mut self.scratch);
-            column.append(text, field.is_quoted(), out).map_err(|fault| Fault::Column(index, fault))?;
+            let text = field.text(record, &plan.dialect, &mut self.unquoted);
+            let appended = column.append(text, field.is_quoted(), &mut self.rewritten, out);
+            appended.map_err(|fault| Fault::Column(index, fault))?;
         }
         let mut lineage = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
         lineage[4..12].copy_from_slice(&self.file_id);

@@ -8,21 +8,23 @@ use super::{FileError, FileRows, Output, RowPlan};
 
 /// A dataset with these columns and the defaults of a spec.
 pub(super) fn dataset(columns: &[(&str, &str)]) -> Dataset {
-    let text = "name = \"orders\"\nsource = \"file:///srv/orders\"\n[target]\ntable = \"reporting.orders\"\n\
-                [[columns]]\nname = \"id\"\ntype = \"bigint\"\n";
-    let mut dataset = parse_spec("orders.toml", text, |_| None).unwrap();
+    let mut dataset = dataset_with("bigint", "");
     dataset.columns = columns.iter().map(|(name, column_type)| column(name, column_type)).collect();
     dataset
 }
 
-fn column(name: &str, column_type: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        source: None,
-        column_type: ColumnType::try_from(column_type.to_owned()).unwrap(),
-        required: false,
-        description: String::new(),
-    }
+/// A column without further rules.
+pub(super) fn column(name: &str, column_type: &str) -> Column {
+    Column::new(name, ColumnType::try_from(column_type.to_owned()).unwrap())
+}
+
+/// A dataset with one column, `a`, that has further keys in TOML.
+pub(super) fn dataset_with(column_type: &str, keys: &str) -> Dataset {
+    let text = format!(
+        "name = \"orders\"\nsource = \"file:///srv/orders\"\n[target]\ntable = \"reporting.orders\"\n\
+         [[columns]]\nname = \"a\"\ntype = \"{column_type}\"\n{keys}\n"
+    );
+    parse_spec("orders.toml", &text, |_| None).unwrap()
 }
 
 /// The plan of a dataset whose rules can be applied.

@@ -11,8 +11,9 @@ use tokio::{process::Command, time::Instant};
 
 use crate::{
     child::{self, Printed},
+    data::loans,
+    peak,
     server::ScratchDatabase,
-    workspace,
 };
 
 /// How to call it, with its settings.
@@ -23,47 +24,53 @@ pub(crate) struct Longshore {
     prefix: String,
 }
 
+/// A worker that has ended.
+pub(crate) struct Ran<T> {
+    /// What was measured.
+    pub(crate) value: T,
+    /// For whoever finds that its work is wrong.
+    pub(crate) messages: String,
+}
+
 impl Longshore {
     /// Works in the database and under its name on the broker.
-    pub(crate) fn new(program: PathBuf, scratch: &ScratchDatabase, amqp_url: &str) -> Self {
+    pub(crate) fn new(program: &Path, scratch: &ScratchDatabase, amqp_url: &str) -> Self {
         Self {
-            program,
+            program: program.to_owned(),
             database_url: scratch.url().to_string(),
             amqp_url: amqp_url.to_owned(),
             prefix: scratch.name().to_owned(),
         }
     }
 
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
+    /// Creates the schema.
+    pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
+        self.run(&["migrate"]).await.map(|_| ())
     }
 
-    /// Creates the schema, and the loan dataset with its table, to be loaded from `inbox`.
-    pub(crate) async fn prepare_loans(&self, inbox: &Path) -> anyhow::Result<()> {
-        self.run(&["migrate"]).await?;
-        let spec = workspace().join("datasets/loan_applications.toml");
+    /// Stores the spec and creates its table.
+    pub(crate) async fn apply(&self, spec: &Path) -> anyhow::Result<()> {
         let mut command = self.command(&["dataset", "apply"]);
         command.arg(spec);
-        command.env("LONGSHORE_INBOX", inbox).env("LONGSHORE_SETTLE", "0s");
-        // Smaller than any file: each is a task of its own.
-        command.env("LONGSHORE_BATCH_BYTES", "1 B");
         child::end(child::start(command)?, "longshore dataset apply").await?;
         Ok(())
     }
 
-    /// Writes the files of loan applications into `folder` and gives the manifest.
-    pub(crate) async fn sample(&self, files: u32, rows: u64, folder: &Path) -> anyhow::Result<Value> {
-        let (files, rows) = (files.to_string(), rows.to_string());
-        let mut command =
-            self.command(&["sample", "--json", "--gzip-every", "0", "--files", &files, "--rows", &rows]);
+    /// Writes files of loan applications into `folder` and gives the manifest.
+    pub(crate) async fn sample(&self, wanted: &loans::Wanted, folder: &Path) -> anyhow::Result<Value> {
+        let mut command = self.command(&["sample", "--json", "--gzip-every", "0"]);
+        let numbers = [("--files", wanted.files), ("--rows", wanted.rows), ("--broken", wanted.broken)];
+        for (flag, number) in numbers {
+            command.args([flag, &number.to_string()]);
+        }
         command.arg(folder);
         let printed = child::end(child::start(command)?, "longshore sample").await?;
         serde_json::from_str(&printed.output).context("longshore sample --json")
     }
 
-    /// Finds the new files and publishes a task for each; there must be as many as expected.
-    pub(crate) async fn scan(&self, expected_tasks: usize) -> anyhow::Result<()> {
-        let printed = self.run(&["scan", "--flush", "--json"]).await?;
+    /// Finds the dataset's new files and publishes their tasks; there must be as many as expected.
+    pub(crate) async fn scan(&self, dataset: &str, expected_tasks: usize) -> anyhow::Result<()> {
+        let printed = self.run(&["scan", dataset, "--flush", "--json"]).await?;
         let report: Value = serde_json::from_str(&printed.output).context("longshore scan --json")?;
         if report["published"].as_u64() != Some(expected_tasks as u64) {
             anyhow::bail!("the scan should have published {expected_tasks} tasks: {report}");
@@ -71,12 +78,20 @@ impl Longshore {
         Ok(())
     }
 
-    /// Runs a worker until no task is left: how long the process took, and its messages.
-    pub(crate) async fn timed_worker(&self, concurrency: u32) -> anyhow::Result<(Duration, String)> {
+    /// Runs a worker until no task is left: how long the process took.
+    pub(crate) async fn timed_worker(&self, concurrency: u32) -> anyhow::Result<Ran<Duration>> {
         let command = self.command(&worker_arguments(&concurrency.to_string()));
         let started = Instant::now();
         let printed = child::end(child::start(command)?, "longshore worker").await?;
-        Ok((started.elapsed(), printed.messages))
+        Ok(Ran { value: started.elapsed(), messages: printed.messages })
+    }
+
+    /// Runs a worker until no task is left: the peak of its memory in MiB.
+    pub(crate) async fn peak_of_worker(&self, concurrency: u32) -> anyhow::Result<Ran<f64>> {
+        let child = child::start(self.command(&worker_arguments(&concurrency.to_string())))?;
+        let process_id = child.id().context("the worker has no process id")?;
+        let (printed, peak_kib) = peak::until(process_id, child::end(child, "longshore worker")).await;
+        Ok(Ran { value: peak_kib as f64 / 1024.0, messages: printed?.messages })
     }
 
     /// The worker's command line, for the output.

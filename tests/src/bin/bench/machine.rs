@@ -1,20 +1,28 @@
 //! What was measured, and on what.
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
-use crate::{Bench, child, workspace};
+use anyhow::Context;
+use url::Url;
+
+use crate::{child, psql, server::Server, workspace};
 
 /// The conditions that hold for all figures, for people to read.
-pub(crate) async fn conditions(bench: &Bench) -> anyhow::Result<String> {
+pub(crate) async fn conditions(database_url: &str, program: &Path, runs: u32) -> anyhow::Result<String> {
+    let server = Server::connect(&Url::parse(database_url).context("DATABASE_URL")?).await?;
+    server.refuse_unsafe_settings()?;
     let settings: Vec<String> =
-        bench.server.settings().iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        server.settings().iter().map(|(name, value)| format!("{name} = {value}")).collect();
     let lines = [
         format!("commit    {}", commit().await?),
-        format!("program   {}", bench.longshore.program().display()),
+        format!("program   {}", program.display()),
         format!("machine   {} CPUs{}, load {}", thread::available_parallelism()?, cpu_model(), load()),
-        format!("Postgres  {}; {}", bench.server.version(), settings.join(", ")),
-        format!("peer      {}", bench.psql.version().await?),
-        format!("runs      {} of each side in turns after one to warm up; values are medians", bench.runs),
+        format!("Postgres  {}; {}", server.version(), settings.join(", ")),
+        format!("peer      {}", psql::version().await?),
+        format!("runs      {} of each side in turns after one to warm up; values are medians", runs),
+        "clock     whole processes, start to exit, after scan, TRUNCATE and CHECKPOINT".to_owned(),
+        "proof     count and checksum of the rows, files, FAILED tasks and rejects, after every run"
+            .to_owned(),
     ];
     Ok(lines.join("\n"))
 }

@@ -1,20 +1,25 @@
 //! `bench`: Longshore and its peers at the same work, on the same servers, in turns.
 //!
 //! Prints the conditions, then a table, and appends one JSON line a figure to `target/bench.jsonl`. Whatever it needs it
-//! makes for itself and removes again: a database, queues, a folder for the files. A figure is one module in `figures`.
+//! makes for itself and removes again. A figure is one module in `figures`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
+mod bench;
 mod child;
+mod data;
+mod dataset;
 mod figures;
-mod loans;
 mod longshore;
 mod machine;
 mod pairs;
+mod peak;
+mod peer;
 mod progress;
 mod psql;
 mod queue;
 mod report;
+mod rows;
 mod server;
 
 use std::{
@@ -25,10 +30,13 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, builder::PossibleValuesParser};
 use longshore_common::shutdown;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    bench::Bench,
     figures::Figure,
     longshore::Longshore,
+    pairs::Measured,
     psql::Psql,
     server::{ScratchDatabase, Server},
 };
@@ -45,9 +53,9 @@ struct Args {
     /// Timed runs of each side of a figure, after one of each to warm up
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
-    /// Rows of a run; other numbers are for trying out, and are not written to bench.jsonl
-    #[arg(long, default_value_t = ROWS, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    rows: u64,
+    /// How much of the rows, files and bytes of a run; less than all is for trying out, and not written to bench.jsonl
+    #[arg(long, default_value_t = 1.0, value_parser = scale)]
+    scale: f64,
     /// Postgres, without TLS; the user must be allowed to create databases and to run CHECKPOINT
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
@@ -59,18 +67,9 @@ struct Args {
     longshore_bin: Option<PathBuf>,
 }
 
-/// Rows of a run whose figures count.
-const ROWS: u64 = 2_000_000;
-
-/// What the figures share.
-pub(crate) struct Bench {
-    runs: u32,
-    rows: u64,
-    server: Server,
-    longshore: Longshore,
-    psql: Psql,
-    /// For files; removed in the end.
-    folder: PathBuf,
+fn scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0001..=1.0).contains(&scale) { Ok(scale) } else { Err("allowed is 0.0001 to 1".to_owned()) }
 }
 
 // One thread: the bench waits while others work, and should take nothing from them.
@@ -86,50 +85,75 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures, and cleans up however that ends.
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
+    let program = longshore_bin(args)?;
+    println!("{}\n", machine::conditions(&args.database_url, &program, args.runs).await?);
+    let is_chosen =
+        |figure: &&Figure| args.only.is_empty() || args.only.iter().any(|name| name == figure.name);
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
+    for figure in figures::ALL.iter().filter(is_chosen) {
+        match measure(args, &program, figure, &stop).await {
+            Ok(Some(measured)) => {
+                if args.scale == 1.0 {
+                    report::append(&workspace().join("target/bench.jsonl"), figure, &measured)?;
+                }
+                results.push((figure, measured));
+            }
+            // Ended by Ctrl-C.
+            Ok(None) => return Ok(ExitCode::from(130)),
+            // The others count without it.
+            Err(error) => {
+                eprintln!("bench: {}: {error:#}", figure.name);
+                failed.push(figure.name);
+            }
+        }
+    }
+    println!("{}", report::table(&results));
+    anyhow::ensure!(failed.is_empty(), "not measured, for what is said above: {}", failed.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a figure and cleans up however that ends; `None` if it was told to stop.
+async fn measure(
+    args: &Args,
+    program: &Path,
+    figure: &Figure,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Measured>> {
     let scratch = ScratchDatabase::create(&args.database_url).await?;
     let measured = tokio::select! {
-        measured = measure(args, &scratch) => measured.map(|()| ExitCode::SUCCESS),
-        // Dropping the measurement kills its processes and removes its files. 130: ended by Ctrl-C.
-        () = stop.cancelled() => Ok(ExitCode::from(130)),
+        measured = measure_in(&scratch, args, program, figure) => measured.map(Some),
+        // Dropping the measurement kills its processes and removes its files.
+        () = stop.cancelled() => Ok(None),
     };
     if let Err(error) = queue::delete(&args.amqp_url, scratch.name()).await {
         eprintln!("bench: the queues {}.* stay: {error:#}", scratch.name());
     }
     let dropped = scratch.drop_database().await;
-    let code = measured?;
-    dropped.map(|()| code)
+    let measured = measured?;
+    dropped.map(|()| measured)
 }
 
-async fn measure(args: &Args, scratch: &ScratchDatabase) -> anyhow::Result<()> {
-    let server = Server::connect(scratch.url()).await?;
-    server.refuse_unsafe_settings()?;
+async fn measure_in(
+    scratch: &ScratchDatabase,
+    args: &Args,
+    program: &Path,
+    figure: &Figure,
+) -> anyhow::Result<Measured> {
     let target = workspace().join("target");
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&target);
     let folder = folder.with_context(|| format!("cannot make a folder in {}", target.display()))?;
     let bench = Bench {
         runs: args.runs,
-        rows: args.rows,
-        server,
-        longshore: Longshore::new(longshore_bin(args)?, scratch, &args.amqp_url),
+        scale: args.scale,
+        server: Server::connect(scratch.url()).await?,
+        longshore: Longshore::new(program, scratch, &args.amqp_url),
         psql: Psql::new(scratch.url())?,
         folder: folder.path().to_owned(),
     };
-    println!("{}\n", machine::conditions(&bench).await?);
-    let is_chosen =
-        |figure: &&Figure| args.only.is_empty() || args.only.iter().any(|name| name == figure.name);
-    let mut results = Vec::new();
-    for figure in figures::ALL.iter().filter(is_chosen) {
-        let measured = (figure.measure)(&bench, figure).await.with_context(|| figure.name.to_owned())?;
-        if args.rows == ROWS {
-            report::append(&target.join("bench.jsonl"), figure, &measured)?;
-        }
-        results.push((figure, measured));
-    }
-    println!("{}", report::table(&results));
-    Ok(())
+    bench.longshore.migrate().await?;
+    (figure.measure)(&bench, figure).await
 }
 
 fn longshore_bin(args: &Args) -> anyhow::Result<PathBuf> {

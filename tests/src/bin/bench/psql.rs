@@ -1,6 +1,6 @@
-//! `psql \copy`, what people use today.
+//! `psql`, what people use today.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, str::FromStr, time::Duration};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, str::FromStr, time::Duration};
 
 use anyhow::Context;
 use tokio::time::Instant;
@@ -47,17 +47,11 @@ impl Psql {
     fn arguments<'a>(&'a self, command: &'a str) -> [&'a str; 6] {
         ["-X", "-q", "-d", &self.url, "-c", command]
     }
-
-    /// The version of the program.
-    pub(crate) async fn version(&self) -> anyhow::Result<String> {
-        let mut command = child::command("psql");
-        command.arg("--version");
-        Ok(child::end(child::start(command)?, "psql --version").await?.output.trim().to_owned())
-    }
 }
 
-/// Copies a CSV file with a header, and `NA` for no value, into the columns of a table.
-pub(crate) fn copy_command(table: &str, columns: &str, file: &Path) -> String {
-    let file = file.display().to_string().replace('\'', "''");
-    format!("\\copy {table}({columns}) from '{file}' with (format csv, header, null 'NA')")
+/// The version of the program.
+pub(crate) async fn version() -> anyhow::Result<String> {
+    let mut command = child::command("psql");
+    command.arg("--version");
+    Ok(child::end(child::start(command)?, "psql --version").await?.output.trim().to_owned())
 }

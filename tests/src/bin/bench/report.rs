@@ -19,7 +19,8 @@ struct Line<'a> {
     goal: f64,
     runs: usize,
     ours: u64,
-    peer: u64,
+    /// `null` where there is no peer.
+    peer: Option<u64>,
 }
 
 /// Appends the figure's line to the file.
@@ -28,10 +29,10 @@ pub(crate) fn append(path: &Path, figure: &Figure, measured: &Measured) -> anyho
         figure: figure.name,
         value: (median(&measured.values) * 1000.0).round() / 1000.0,
         unit: figure.unit,
-        goal: figure.goal,
+        goal: figure.goal.limit(),
         runs: measured.values.len(),
         ours: median(&measured.ours) as u64,
-        peer: median(&measured.peer) as u64,
+        peer: (!measured.peer.is_empty()).then(|| median(&measured.peer) as u64),
     };
     let mut text = serde_json::to_string(&line)?;
     text.push('\n');
@@ -43,7 +44,7 @@ pub(crate) fn append(path: &Path, figure: &Figure, measured: &Measured) -> anyho
 /// All figures with their goals.
 pub(crate) fn table(results: &[(&Figure, Measured)]) -> String {
     let mut table = Table::new();
-    let header = ["figure", "goal", "ours rows/s", "peer rows/s", "median", "min–max", "runs", "goal met"];
+    let header = ["figure", "goal", "ours", "peer", "in", "median", "min–max", "runs", "goal met"];
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -54,16 +55,22 @@ pub(crate) fn table(results: &[(&Figure, Measured)]) -> String {
         let max = measured.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         table.add_row([
             figure.name.to_owned(),
-            format!("≥ {}", figure.goal),
-            thousands(median(&measured.ours) as u64),
-            thousands(median(&measured.peer) as u64),
+            figure.goal.to_string(),
+            shown(&measured.ours),
+            shown(&measured.peer),
+            figure.measured_in.to_owned(),
             format!("{value:.2}"),
             format!("{min:.2}–{max:.2}"),
             measured.values.len().to_string(),
-            if value >= figure.goal { "yes" } else { "no" }.to_owned(),
+            if figure.goal.is_met_by(value) { "yes" } else { "no" }.to_owned(),
         ]);
     }
     table.trim_fmt()
+}
+
+/// The median in whole numbers.
+fn shown(values: &[f64]) -> String {
+    if values.is_empty() { "–".to_owned() } else { thousands(median(values) as u64) }
 }
 
 /// 1234567 as 1,234,567.

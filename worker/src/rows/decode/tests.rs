@@ -80,8 +80,8 @@ fn what_is_no_text_becomes_a_byte_that_is_none_either() {
 
 #[test]
 fn a_lines_offset_in_the_text_leads_to_its_offset_in_the_file() {
-    type Lines<'a> = &'a [(u64, u64)];
-    let cases: [(FileEncoding, &[u8], Lines<'_>); 4] = [
+    type Offsets = [(u64, u64)];
+    let cases: [(FileEncoding, &[u8], &Offsets); 4] = [
         (FileEncoding::Auto, b"\xef\xbb\xbfa\nb", &[(0, 3), (2, 5)]),
         (FileEncoding::Named(WINDOWS_1252), b"\x80\r\n\xe9\rb", &[(0, 0), (5, 3), (8, 5)]),
         (FileEncoding::Auto, b"\xff\xfe\x0a\x0a\n\0a\0\r\0b\0", &[(0, 2), (4, 6), (6, 10)]),

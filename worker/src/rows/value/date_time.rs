@@ -5,10 +5,10 @@ use chrono::{Datelike, NaiveDate};
 use super::{Misfit, append_4, append_8};
 
 /// 2000-01-01 in chrono's count of days.
-const EPOCH_DAYS: i32 = 730_120;
+pub(super) const EPOCH_DAYS: i32 = 730_120;
 const SECOND: i64 = 1_000_000;
 /// Postgres' own bound for offsets is 15:59:59.
-const MAX_OFFSET_HOURS: u32 = 15;
+pub(super) const MAX_OFFSET_HOURS: u32 = 15;
 
 pub(super) fn append_date(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     let text: &[u8; 10] = text.try_into().map_err(|_| Misfit::Type)?;

@@ -1,56 +1,57 @@
 //! Typed rows of large files against `psql \copy` of the same files into the same columns.
 
 use bytesize::ByteSize;
+use toml::toml;
 
-use super::Figure;
+use super::{Figure, Goal};
 use crate::{
-    Bench,
-    loans::Loans,
-    pairs::{self, Measured},
+    bench::Bench,
+    data::loans::{self, Wanted},
+    dataset::{Dataset, Load},
+    pairs::{self, Measured, Side},
+    peer::PeerTable,
     report::thousands,
 };
+
+/// Rows of a run.
+pub(super) const ROWS: u64 = 2_000_000;
 
 /// One file, one load.
 pub(super) const ONE: Figure = Figure {
     name: "bulk_1_vs_psql",
-    goal: 1.4,
+    goal: Goal::AtLeast(1.4),
     unit: "ratio",
+    measured_in: "rows/s",
     measure: |bench, figure| Box::pin(measure(bench, figure, 1)),
 };
 
 /// Two files at once, in one worker against two `psql`.
 pub(super) const TWO: Figure = Figure {
     name: "bulk_2_vs_psql",
-    goal: 1.2,
+    goal: Goal::AtLeast(1.2),
     unit: "ratio",
+    measured_in: "rows/s",
     measure: |bench, figure| Box::pin(measure(bench, figure, 2)),
 };
 
 async fn measure(bench: &Bench, figure: &Figure, loads: u32) -> anyhow::Result<Measured> {
-    let loans = Loans::prepare(bench, loads).await?;
-    print_conditions(bench, figure, &loans, loads);
-    let ours = async || loans.time_ours(loads).await;
-    let peer = async || loans.time_peer().await;
-    pairs::measure(figure.name, bench.runs, loans.rows(), ours, peer).await
-}
-
-fn print_conditions(bench: &Bench, figure: &Figure, loans: &Loans<'_>, loads: u32) {
-    let size = ByteSize(loans.bytes());
+    let mut spec = loans::spec()?;
+    spec.insert("batch".to_owned(), toml! { max_files = 1 }.into());
+    let dataset = Dataset::create(bench, figure.name, spec).await?;
+    let peer = PeerTable::like(bench, &dataset).await?;
+    let wanted = Wanted { files: loads.into(), rows: bench.scaled(ROWS), broken: 0 };
+    let loans = loans::write(bench, &wanted, &bench.folder.join("loans")).await?;
+    let commands: Vec<String> = loans.files.iter().map(|file| peer.copy_command(file)).collect();
     println!("{}: {loads} at once", figure.name);
-    println!(
-        "  files   {loads}, together {size} and {} rows of 12 columns, in the page cache",
-        thousands(loans.rows())
-    );
+    let (size, rows) = (ByteSize(loans.bytes), thousands(loans.rows.count));
+    println!("  files   {loads}, together {size} and {rows} rows of 12 columns, in the page cache");
     println!("  ours    {}, a task a file", bench.longshore.shown_worker(loads));
-    for command in loans.copy_commands() {
-        println!("  peer    {}", bench.psql.shown(command));
+    for command in &commands {
+        println!("  peer    {}", peer.shown_copy(command));
     }
-    println!(
-        "  tables  the same columns and types; _file_id and _line, which no file has, are filled by Longshore"
-    );
-    println!("          with the lineage, and by DEFAULT 0 in the peer's table; autovacuum off on both");
-    println!(
-        "  clock   whole processes, start to exit, after TRUNCATE and CHECKPOINT; count and checksum of the rows"
-    );
-    println!("          are verified after every run\n");
+    println!("  tables  {}\n", PeerTable::SHOWN);
+    let load = Load::clean(loans.files, loads as usize, loans.rows);
+    let ours = Side { name: "ours", measure: async || dataset.rate(&load, loads).await };
+    let peer = Side { name: "psql", measure: async || peer.rate(&commands, &load.rows).await };
+    pairs::measure(figure, bench.runs, ours, peer).await
 }

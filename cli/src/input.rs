@@ -1,0 +1,109 @@
+//! Files that the caller names: local paths and `file://` URLs.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{File, Metadata, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+};
+
+use url::Url;
+
+use crate::output::{self, WrongCall};
+
+/// A file to read.
+pub(crate) struct InputFile {
+    /// As the caller wrote it, fit for a line.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// Of the stored bytes, compressed if they are.
+    pub(crate) size_in_bytes: u64,
+}
+
+impl InputFile {
+    /// Finds all of them, so that a wrong name is told before the first is read.
+    pub(crate) fn find_all(names: &[OsString]) -> Result<Vec<Self>, WrongCall> {
+        names.iter().map(|name| Self::find(name)).collect()
+    }
+
+    fn find(name: &OsStr) -> Result<Self, WrongCall> {
+        let shown = output::one_line(&name.to_string_lossy());
+        let wrong = |problem: String| WrongCall(format!("{shown}: {problem}"));
+        let path = path(name).map_err(wrong)?;
+        let metadata = std::fs::metadata(&path).map_err(|error| wrong(error.to_string()))?;
+        if metadata.is_dir() {
+            return Err(wrong(format!("is a folder; name its files, such as {shown}/*.csv")));
+        }
+        refuse_irregular(&metadata).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { name: shown, path, size_in_bytes: metadata.len() })
+    }
+
+    /// Links are followed: the caller named them.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        // What has taken the file's place since it was found may be a FIFO, which must not hang.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
+        refuse_irregular(&file.metadata()?)?;
+        Ok(file)
+    }
+}
+
+fn path(name: &OsStr) -> Result<PathBuf, String> {
+    let Some(url) = name.to_str().filter(|name| name.contains("://")) else { return Ok(PathBuf::from(name)) };
+    let allowed = "allowed are local paths and URLs such as file:///srv/orders/a.csv";
+    let url = Url::parse(url).map_err(|error| format!("not a URL ({error}); {allowed}"))?;
+    match url.scheme() {
+        "file" => url.to_file_path().map_err(|()| format!("names no local file; {allowed}")),
+        scheme => Err(format!("files at {scheme}:// cannot be read yet; {allowed}")),
+    }
+}
+
+fn refuse_irregular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("is no regular file; write what it gives into one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_path_a_url_and_a_link_lead_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a b.csv");
+        std::fs::write(&file, "id\n1\n").unwrap();
+        let link = folder.path().join("link.csv");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let url = OsString::from(Url::from_file_path(&file).unwrap().as_str());
+        for name in [file.into_os_string(), link.into_os_string(), url] {
+            let found = InputFile::find(&name).unwrap();
+            assert_eq!(found.size_in_bytes, 5);
+            let mut text = String::new();
+            found.open().unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "id\n1\n");
+        }
+    }
+
+    #[test]
+    fn what_is_no_local_file_is_refused_with_a_way_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("pipe.csv");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let cases = [
+            (folder.path().as_os_str(), "*.csv"),
+            (fifo.as_os_str(), "no regular file"),
+            (OsStr::new("s3://bucket/a.csv"), "files at s3:// cannot be read yet; allowed are local paths"),
+            (OsStr::new("file://host/a.csv"), "allowed are local paths"),
+            (OsStr::new("://"), "not a URL"),
+            (OsStr::new("/no/such/file.csv"), "No such file"),
+        ];
+        for (name, expected) in cases {
+            let message = InputFile::find(name).err().unwrap().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A dataset of one figure: its spec, the folder that is scanned, its table, and what a load must leave behind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use toml::{Table, toml};
+use uuid::Uuid;
+
+use crate::{bench::Bench, child, longshore::Ran, rows::Rows};
+
+/// Named after its figure, as its table is.
+pub(crate) struct Dataset<'a> {
+    bench: &'a Bench,
+    name: &'static str,
+}
+
+/// Files, and what loading them must leave behind.
+pub(crate) struct Load {
+    pub(crate) files: Vec<PathBuf>,
+    /// How many tasks the scanner makes of them.
+    pub(crate) tasks: usize,
+    /// All that the table holds then.
+    pub(crate) rows: Rows,
+    /// Rejected rows.
+    pub(crate) rejected: u64,
+    /// How many of the files end in a FAILED task, each of its own.
+    pub(crate) failed: usize,
+}
+
+impl Load {
+    /// Every row of every file is loaded.
+    pub(crate) fn clean(files: Vec<PathBuf>, tasks: usize, rows: Rows) -> Self {
+        Self { files, tasks, rows, rejected: 0, failed: 0 }
+    }
+}
+
+impl<'a> Dataset<'a> {
+    /// Applies the spec under the figure's name, with a folder of its own as the source.
+    pub(crate) async fn create(
+        bench: &'a Bench,
+        name: &'static str,
+        mut spec: Table,
+    ) -> anyhow::Result<Self> {
+        let dataset = Self { bench, name };
+        fs::create_dir_all(dataset.inbox())?;
+        spec.insert("name".to_owned(), name.into());
+        spec.insert("source".to_owned(), format!("file://{}", dataset.inbox().display()).into());
+        spec.insert("target".to_owned(), toml! { table = (dataset.table()) }.into());
+        spec.insert("discovery".to_owned(), toml! { settle = "0s" }.into());
+        let path = bench.folder.join("spec.toml");
+        fs::write(&path, toml::to_string(&spec)?)?;
+        bench.longshore.apply(&path).await?;
+        // No vacuum of one run's rows in the middle of the next.
+        let statement = format!("ALTER TABLE {} SET (autovacuum_enabled = off)", dataset.table());
+        bench.server.execute(&statement).await?;
+        Ok(dataset)
+    }
+
+    /// Where Longshore loads to.
+    pub(crate) fn table(&self) -> String {
+        format!("reporting.{}", self.name)
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.bench.folder.join("inbox")
+    }
+
+    /// Rows per second of a worker at the load, rejected ones among them; its whole process counts.
+    pub(crate) async fn rate(&self, load: &Load, concurrency: u32) -> anyhow::Result<f64> {
+        let seconds = self.load(load, self.bench.longshore.timed_worker(concurrency)).await?.as_secs_f64();
+        Ok((load.rows.count + load.rejected) as f64 / seconds)
+    }
+
+    /// How long a worker's process takes for the load.
+    pub(crate) async fn milliseconds(&self, load: &Load, concurrency: u32) -> anyhow::Result<f64> {
+        let elapsed = self.load(load, self.bench.longshore.timed_worker(concurrency)).await?;
+        Ok(elapsed.as_secs_f64() * 1000.0)
+    }
+
+    /// Scans and publishes the files, empties the tables, lets `worker` run, and verifies what it left.
+    pub(crate) async fn load<T: std::fmt::Debug>(
+        &self,
+        load: &Load,
+        worker: impl Future<Output = anyhow::Result<Ran<T>>>,
+    ) -> anyhow::Result<T> {
+        let run = Uuid::new_v4().simple().to_string();
+        let run_folder = self.inbox().join(&run);
+        link_into(&run_folder, &load.files)?;
+        self.bench.longshore.scan(self.name, load.tasks).await?;
+        self.bench.server.start_even().await?;
+        let Ran { value, messages } = worker.await?;
+        if let Err(error) = self.verify(load, &run).await {
+            anyhow::bail!(
+                "{error:#}; measured was {value:?}; the worker's last messages:\n{}",
+                child::last_lines(&messages)
+            );
+        }
+        fs::remove_dir_all(run_folder)?;
+        Ok(value)
+    }
+
+    async fn verify(&self, load: &Load, run: &str) -> anyhow::Result<()> {
+        let server = &self.bench.server;
+        load.rows.verify(server, &self.table()).await?;
+        let expected = format!(
+            "{} files LOADED, {} FAILED, 0 tasks open, {} rows rejected",
+            load.files.len() - load.failed,
+            load.failed,
+            load.rejected
+        );
+        // Each run's files lie in a folder of their own: its name tells their tasks from those of other runs.
+        let found = server
+            .value(&format!(
+                "WITH task AS (SELECT * FROM longshore.etl_task WHERE files LIKE '%/{run}/%'),
+                 loaded AS (SELECT file_id, rows_rejected FROM longshore.file_load
+                            JOIN longshore.file ON file.id = file_id WHERE uri LIKE '%/{run}/%')
+                 SELECT format('%s files LOADED, %s FAILED, %s tasks open, %s rows rejected',
+                     (SELECT count(*) FROM loaded),
+                     (SELECT count(*) FROM task WHERE status = 'FAILED'),
+                     (SELECT count(*) FROM task WHERE status NOT IN ('LOADED', 'FAILED')),
+                     (SELECT count(*) FROM longshore.reject JOIN loaded USING (file_id)))"
+            ))
+            .await?;
+        anyhow::ensure!(found == expected, "{found} instead of {expected}");
+        Ok(())
+    }
+}
+
+/// Hard links: new files to the scanner, the same pages in the machine's memory.
+fn link_into(folder: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
+    fs::create_dir(folder)?;
+    for (number, file) in files.iter().enumerate() {
+        let name = file.file_name().and_then(|name| name.to_str()).context("a file without a name")?;
+        fs::hard_link(file, folder.join(format!("{number}-{name}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Stored bytes → decompressed bytes, in memory that does not depend on what the archive claims.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Chain, Cursor, Read},
+};
+
+use flate2::bufread::MultiGzDecoder;
+use longshore_common::store::StoreError;
+
+use crate::failure::Failure;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// A zstd archive may ask for a window of 8 MiB, which is what every decoder has to offer. More is memory that a
+/// stranger decides about.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Past this, an archive must not be larger than its stored bytes by more than [`BOMB_RATIO`].
+const BOMB_MIN_BYTES: u64 = 1 << 30;
+const BOMB_RATIO: u64 = 1000;
+
+/// A file's content, decompressed where it is an archive: its first bytes tell, not its name.
+pub(crate) struct Content {
+    form: Form,
+    name: String,
+    bytes_given: u64,
+}
+
+enum Form {
+    Unread(Source),
+    Plain(Source),
+    Gzip(Box<MultiGzDecoder<Stored>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Stored>>),
+    /// After an error.
+    Broken,
+}
+
+/// What a decoder reads: the bytes by which it was chosen, then the rest.
+type Stored = BufReader<Chain<Cursor<Vec<u8>>, Source>>;
+
+impl Content {
+    /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true.
+    pub(crate) fn new(file: File, name: &str) -> Self {
+        Self { form: Form::Unread(Source { file, bytes: 0 }), name: name.to_owned(), bytes_given: 0 }
+    }
+
+    /// Fills the chunk as far as there is content; zero bytes are its end.
+    pub(crate) fn read_chunk(&mut self, chunk: &mut [u8]) -> Result<usize, Failure> {
+        let length = match &mut self.form {
+            Form::Unread(_) => self.read_first(chunk)?,
+            Form::Plain(source) => fill(source, chunk)?,
+            Form::Gzip(decoder) => fill(decoder, chunk)?,
+            Form::Zstd(decoder) => fill(decoder, chunk)?,
+            Form::Broken => 0,
+        };
+        self.bytes_given += length as u64;
+        let (stored, given) = (self.stored_bytes(), self.bytes_given);
+        if given > BOMB_MIN_BYTES && given / BOMB_RATIO > stored {
+            self.form = Form::Broken;
+            return Err(Failure::Archive(format!(
+                "the archive has given {given} bytes from {stored} stored ones: more than {BOMB_RATIO} times as many, \
+                 so reading stopped"
+            )));
+        }
+        Ok(length)
+    }
+
+    /// Bytes read from the store so far.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        match &self.form {
+            Form::Unread(source) | Form::Plain(source) => source.bytes,
+            Form::Gzip(decoder) => decoder.get_ref().get_ref().get_ref().1.bytes,
+            Form::Zstd(decoder) => decoder.get_ref().get_ref().get_ref().1.bytes,
+            Form::Broken => 0,
+        }
+    }
+
+    fn read_first(&mut self, chunk: &mut [u8]) -> Result<usize, Failure> {
+        let Form::Unread(mut source) = std::mem::replace(&mut self.form, Form::Broken) else { return Ok(0) };
+        let length = fill(&mut source, chunk)?;
+        let head = &chunk[..length];
+        let (is_gzip, is_zstd) = (head.starts_with(&GZIP_MAGIC), head.starts_with(&ZSTD_MAGIC));
+        for (suffix, is_that, kind) in [(".gz", is_gzip, "gzip"), (".zst", is_zstd, "zstd")] {
+            if self.name.ends_with(suffix) && !is_that {
+                return Err(Failure::Archive(format!(
+                    "the name ends in {suffix}, but the content is no {kind} archive"
+                )));
+            }
+        }
+        if !is_gzip && !is_zstd {
+            self.form = Form::Plain(source);
+            return Ok(length);
+        }
+        let stored = BufReader::new(Cursor::new(head.to_vec()).chain(source));
+        self.form = if is_gzip {
+            Form::Gzip(Box::new(MultiGzDecoder::new(stored)))
+        } else {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(failure)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failure)?;
+            Form::Zstd(Box::new(decoder))
+        };
+        match &mut self.form {
+            Form::Gzip(decoder) => fill(decoder, chunk),
+            Form::Zstd(decoder) => fill(decoder, chunk),
+            Form::Unread(_) | Form::Plain(_) | Form::Broken => Ok(0),
+        }
+    }
+}
+
+/// Fills the chunk as far as it goes, because a decoder gives small pieces.
+fn fill(bytes: &mut impl Read, chunk: &mut [u8]) -> Result<usize, Failure> {
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match bytes.read(&mut chunk[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failure(error)),
+        }
+    }
+    Ok(filled)
+}
+
+/// Counts the stored bytes, and marks the store's errors so that they are not taken for those of a decoder.
+struct Source {
+    file: File,
+    bytes: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading failed")]
+struct SourceError(#[source] io::Error);
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            _ => io::Error::other(SourceError(error)),
+        })?;
+        self.bytes += length as u64;
+        Ok(length)
+    }
+}
+
+fn failure(error: io::Error) -> Failure {
+    if error.get_ref().is_some_and(|inner| inner.is::<SourceError>()) {
+        return Failure::Store(StoreError::Unavailable(Box::new(error)));
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Failure::Archive("the archive ends early".to_owned()),
+        _ => Failure::Archive(format!(
+            "the archive is corrupt, or needs a window of more than 8 MiB ({error})"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(name: &str, stored: &[u8]) -> Result<String, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(stored).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let mut content = Content::new(file, name);
+        let (mut text, mut chunk) = (Vec::new(), vec![0; 1000]);
+        loop {
+            match content.read_chunk(&mut chunk).map_err(|failure| failure.to_string())? {
+                0 => return Ok(String::from_utf8(text).unwrap()),
+                length => text.extend_from_slice(&chunk[..length]),
+            }
+        }
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn archives_are_told_by_their_first_bytes() {
+        let text = "a,b\n1,2\n".repeat(1000);
+        let two_members = [gzip(text.as_bytes()), gzip(text.as_bytes())].concat();
+        assert_eq!(read("a.csv", text.as_bytes()).unwrap(), text);
+        assert_eq!(read("a.csv.gz", &gzip(text.as_bytes())).unwrap(), text);
+        assert_eq!(read("a.csv", &gzip(text.as_bytes())).unwrap(), text);
+        assert_eq!(read("a.csv.gz", &two_members).unwrap(), text.repeat(2));
+        assert_eq!(read("a.csv.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap(), text);
+        assert_eq!(read("a.csv", b"").unwrap(), "");
+    }
+
+    #[test]
+    fn a_bad_archive_is_the_files_fault() {
+        let archive = gzip("1234567890\n".repeat(10_000).as_bytes());
+        assert!(read("a.csv.gz", b"a,b\n").unwrap_err().contains("no gzip archive"));
+        assert!(read("a.csv.zst", b"").unwrap_err().contains("no zstd archive"));
+        assert!(read("a.csv.gz", &archive[..archive.len() / 2]).unwrap_err().contains("ends early"));
+        let mut corrupt = archive;
+        let middle = corrupt.len() / 2;
+        corrupt[middle..middle + 8].fill(0xff);
+        assert!(read("a.csv.gz", &corrupt).unwrap_err().contains("archive"));
+    }
+
+    #[test]
+    fn a_zstd_archive_that_wants_much_memory_is_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(&b"1,2,3\n".repeat(2 << 20)).unwrap();
+        let archive = encoder.finish().unwrap();
+        assert!(read("a.csv.zst", &archive).unwrap_err().contains("8 MiB"));
+    }
+
+    #[test]
+    fn a_bomb_is_put_down_once_it_has_given_a_gibibyte() {
+        // Zeros compress best: about 1030 to 1 by gzip, far more by zstd.
+        let zeros = io::repeat(0).take(BOMB_MIN_BYTES + (8 << 20));
+        let mut encoder = zstd::stream::read::Encoder::new(zeros, 1).unwrap();
+        let mut archive = tempfile::tempfile().unwrap();
+        io::copy(&mut encoder, &mut archive).unwrap();
+        io::Seek::rewind(&mut archive).unwrap();
+        let mut content = Content::new(archive, "bomb.csv.zst");
+        let mut chunk = vec![0; 1 << 20];
+        let ended = loop {
+            match content.read_chunk(&mut chunk) {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(failure) => break Err(failure.to_string()),
+            }
+        };
+        assert!(ended.unwrap_err().contains("1000 times"));
+        assert!(content.bytes_given <= BOMB_MIN_BYTES + (2 << 20));
+    }
+}

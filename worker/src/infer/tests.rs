@@ -1,0 +1,134 @@
+//! Whole files in, whole specs out.
+
+use std::{fs::File, path::Path};
+
+use longshore_common::dataset::Column;
+
+use super::*;
+
+fn samples(folder: &Path, files: &[(&str, &[u8])]) -> Vec<Sample> {
+    let sample = |(name, content): &(&str, &[u8])| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        Sample::new((*name).to_owned(), path.clone(), File::open(path).unwrap())
+    };
+    files.iter().map(sample).collect()
+}
+
+fn inferred(files: &[(&str, &[u8])]) -> Result<Inference, String> {
+    let folder = tempfile::tempdir().unwrap();
+    infer(&samples(folder.path(), files)).map_err(|error| error.to_string())
+}
+
+fn shown(columns: &[Column]) -> Vec<String> {
+    let text = |column: &Column| {
+        format!("{} {} {}", column.name, column.header_name(), String::from(column.column_type))
+    };
+    columns.iter().map(text).collect()
+}
+
+#[test]
+fn a_spec_says_what_the_file_shows_and_loads_it() {
+    let csv = "\u{feff}Kunde;Straße;Umsatz;Seit;PLZ;aktiv\r\n\
+               1;\"Am Markt 1; Hof\";1.234,50;31.12.2023;01067;ja\r\n\
+               2;NA;-;1.2.2024;99084;nein\r\n";
+    let inference = inferred(&[("Kunden_2024-01.csv", csv.as_bytes())]).unwrap();
+    assert_eq!((inference.rows, inference.rows_rejected), (2, 0));
+    let dataset = &inference.dataset;
+    assert_eq!((dataset.name.as_str(), dataset.target.table.as_str()), ("kunden", "reporting.kunden"));
+    assert_eq!(dataset.include[0], "**/Kunden*.csv");
+    assert_eq!((dataset.csv.delimiter, &dataset.csv.null), (';', &vec![String::new()]));
+    let expected = [
+        "kunde Kunde smallint",
+        "straße Straße text",
+        "umsatz Umsatz numeric(14,2)",
+        "seit Seit date",
+        "plz PLZ text",
+        "aktiv aktiv boolean",
+    ];
+    assert_eq!(shown(&dataset.columns), expected);
+    assert_eq!(dataset.columns[2].null.as_deref().unwrap(), ["", "-"]);
+    assert!(
+        inference.text.contains("#   Kunden_2024-01.csv: 2 rows\n# All of them load"),
+        "{}",
+        inference.text
+    );
+}
+
+#[test]
+fn types_hold_for_all_files_and_their_columns_may_stand_in_another_order() {
+    let files: [(&str, &[u8]); 5] = [
+        ("only a header.csv", b"id,n\n"),
+        ("a.csv", b"id,n\n1,2\n"),
+        ("b.csv", b"n,id\n2.5,70000\n"),
+        ("empty.csv", b""),
+        ("a header.csv", b"id,n\n"),
+    ];
+    let inference = inferred(&files).unwrap();
+    assert_eq!(shown(&inference.dataset.columns), ["id id integer", "n n numeric(13,1)"]);
+    assert_eq!(inference.rows, 2);
+    assert!(!inference.text.contains("No rows"), "{}", inference.text);
+    let header = inferred(&[("a.csv", b"id,n\n")]).unwrap();
+    assert_eq!(shown(&header.dataset.columns), ["id id text", "n n text"]);
+    assert!(header.text.contains("No rows in the sample"), "{}", header.text);
+    let other = inferred(&[("a.csv", b"id,n\n1,2\n"), ("b.csv", b"id,m\n1,2\n")]).unwrap_err();
+    assert_eq!(
+        other,
+        "b.csv has other columns than a.csv: it lacks `n`, it has `m`; one spec has one header, so infer from each by itself"
+    );
+    let mixed = inferred(&[("a.csv", "ä\nä\n".as_bytes()), ("b.csv", b"\xe4\nb\xfcro\n")]).unwrap_err();
+    assert!(mixed.starts_with("a.csv is UTF-8 and b.csv is not"), "{mixed}");
+    assert!(
+        inferred(&[("a.csv", b""), ("b.csv", b"\n\n")])
+            .unwrap_err()
+            .contains("infer from files that have rows")
+    );
+    assert!(inferred(&[("a.csv.gz", b"id\n1\n")]).unwrap_err().starts_with("a.csv.gz: the name ends in .gz"));
+}
+
+#[test]
+fn a_quoted_word_for_no_value_makes_a_column_text() {
+    let inference = inferred(&[("a.csv", b"id,n\n\"1\",\"NA\"\n\"2\",\"3\"\n")]).unwrap();
+    assert_eq!(shown(&inference.dataset.columns), ["id id smallint", "n n text"]);
+    assert_eq!(inference.rows_rejected, 0);
+    assert!(inference.text.contains("stand in quotes there (1 times)"), "{}", inference.text);
+}
+
+#[test]
+fn hostile_names_come_back_from_the_spec_as_they_are() {
+    let names = ["${HOME}", "a\"b\\c", "x\n[target]\ntable = 'y'", "\u{1b}[31m", "  spaces ", "# no comment"];
+    let header: Vec<_> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    let csv = format!("{}\n1,2,3,4,5,6\n", header.join(","));
+    let inference = inferred(&[("a.csv", csv.as_bytes())]).unwrap();
+    let sources: Vec<_> = inference.dataset.columns.iter().map(Column::header_name).collect();
+    assert_eq!(sources, names);
+    assert_eq!(inference.rows_rejected, 0);
+}
+
+#[test]
+fn what_no_type_can_save_is_said() {
+    let inference = inferred(&[("a.csv", b"id,n\n1,2\n3\n4,5\n6,7,8\n8,9\n")]).unwrap();
+    assert_eq!((inference.rows, inference.rows_rejected), (5, 2));
+    assert!(inference.text.contains("# 2 of these rows would be rejected"), "{}", inference.text);
+}
+
+#[test]
+fn a_sample_that_ends_in_the_middle_of_a_row_says_nothing_of_that_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut samples =
+        samples(folder.path(), &[("a.csv", b"id,day\n1,2024-01-01\n2,2024-01-02\n3,2024-01-03\n")]);
+    for max_bytes in 21..33 {
+        samples[0].max_bytes = max_bytes;
+        let inference = infer(&samples).unwrap();
+        assert_eq!(shown(&inference.dataset.columns), ["id id smallint", "day day date"], "{max_bytes}");
+        assert_eq!((inference.rows, inference.rows_rejected), (1, 0));
+    }
+}
+
+#[test]
+fn a_long_record_gets_the_room_that_it_needs() {
+    let csv = format!("id;text\n1;{}\n", "x, ".repeat(1 << 20));
+    let inference = inferred(&[("a.csv", csv.as_bytes())]).unwrap();
+    assert_eq!(inference.dataset.csv.max_record_bytes, HumanBytes(16 << 20));
+    assert_eq!(inference.rows_rejected, 0);
+}

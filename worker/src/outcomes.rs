@@ -1,0 +1,62 @@
+//! What became of each file of a task: counts that are recorded, or why it failed.
+
+use longshore_common::ledger::{self, Claim, FileLoad, TaskFile};
+use tokio_postgres::Transaction;
+use tracing::warn;
+
+use crate::failure::{Failure, Verdict};
+
+/// The files of one load that are settled so far.
+pub(crate) struct Outcomes<'a> {
+    transaction: &'a Transaction<'a>,
+    claim: &'a Claim,
+    /// What the loaded ones come to.
+    pub(crate) totals: LoadTotals,
+    /// The failed ones and why, for operators.
+    pub(crate) failed: Vec<(&'a TaskFile, String)>,
+}
+
+/// What loaded files come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LoadTotals {
+    pub(crate) files: usize,
+    pub(crate) rows_loaded: u64,
+    pub(crate) rows_rejected: u64,
+    /// After decompression.
+    pub(crate) bytes_read: u64,
+}
+
+impl<'a> Outcomes<'a> {
+    pub(crate) fn new(transaction: &'a Transaction<'a>, claim: &'a Claim) -> Self {
+        Self { transaction, claim, totals: LoadTotals::default(), failed: Vec::new() }
+    }
+
+    /// Records files whose rows and rejects are in the tables.
+    pub(crate) async fn loaded(&mut self, loads: &[FileLoad]) -> Result<(), Failure> {
+        let Claim { task_id, attempt, .. } = *self.claim;
+        ledger::record_file_loads(self.transaction, task_id, attempt, loads).await?;
+        for load in loads {
+            self.totals.files += 1;
+            self.totals.rows_loaded += load.rows_loaded;
+            self.totals.rows_rejected += load.rows_rejected;
+            self.totals.bytes_read += load.bytes_read;
+        }
+        Ok(())
+    }
+
+    /// Puts down a file that fails for good. A failure that is not the file's own is given back.
+    pub(crate) fn fail(&mut self, place: usize, failure: Failure) -> Result<(), Failure> {
+        let Some(file) = self.claim.files.get(place).filter(|_| failure.verdict() == Verdict::CarveOut)
+        else {
+            return Err(failure);
+        };
+        warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
+        self.failed.push((file, failure.for_operators()));
+        Ok(())
+    }
+
+    /// Whether every file of the task is loaded or failed.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.totals.files + self.failed.len() == self.claim.files.len()
+    }
+}

@@ -1,0 +1,364 @@
+use super::super::testing::dataset_with;
+use super::*;
+
+fn column(column_type: &str, keys: &str) -> ColumnPlan {
+    let dataset = dataset_with(column_type, keys);
+    ColumnPlan::compile(&dataset.columns[0], &dataset.csv).unwrap_or_else(|error| panic!("{keys}: {error}"))
+}
+
+fn refusal(column_type: &str, keys: &str) -> String {
+    let dataset = dataset_with(column_type, keys);
+    ColumnPlan::compile(&dataset.columns[0], &dataset.csv)
+        .err()
+        .map_or(String::new(), |error| error.to_string())
+}
+
+/// The bytes behind the length; `None` for NULL.
+type Value = Option<Vec<u8>>;
+
+fn append(column: &ColumnPlan, field: &[u8], quoted: bool) -> Result<Value, ColumnFault> {
+    let mut out = Vec::new();
+    column.append(field, quoted, &mut b"left over".to_vec(), &mut out)?;
+    let (length, value) = out.split_first_chunk().unwrap();
+    match i32::from_be_bytes(*length) {
+        -1 => Ok(None),
+        length => {
+            assert_eq!(length as usize, value.len());
+            Ok(Some(value.to_vec()))
+        }
+    }
+}
+
+/// What becomes of a field without quotes: the rule that it breaks, or its value.
+fn typed(column: &ColumnPlan, field: &str) -> Result<Value, &'static str> {
+    append(column, field.as_bytes(), false).map_err(|fault| column.explain(fault).0)
+}
+
+/// Each field is the same value as the other text is to a column of the type without further keys.
+fn same_values(column_type: &str, keys: &str, cases: &[(&str, &str)]) {
+    let (column, plain) = (column(column_type, keys), column(column_type, ""));
+    for (field, sql) in cases {
+        let value = typed(&plain, sql);
+        assert!(value.is_ok(), "{sql} is a value");
+        assert_eq!(typed(&column, field), value, "{column_type}, {keys}: `{field}`");
+    }
+}
+
+/// Each field breaks the rule.
+fn breaks(rule: &str, column_type: &str, keys: &str, fields: &[&str]) {
+    let column = column(column_type, keys);
+    for field in fields {
+        assert_eq!(typed(&column, field), Err(rule), "{column_type}, {keys}: `{field}`");
+    }
+}
+
+/// Each field passes.
+fn passes(column_type: &str, keys: &str, fields: &[&str]) {
+    let column = column(column_type, keys);
+    for field in fields {
+        assert!(
+            typed(&column, field).is_ok(),
+            "{column_type}, {keys}: `{field}`: {:?}",
+            typed(&column, field)
+        );
+    }
+}
+
+#[test]
+fn bounds_belong_to_what_they_allow_and_compare_values() {
+    // Type, min, max, what lies within, what lies below, what lies above.
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let cases: [Case<'_>; 10] = [
+        ("smallint", "-5", "150", &["-5", "0", "150", "150.0"], &["-6", "-32768"], &["151", "32767"]),
+        ("integer", "-70000", "70000", &["-70000", "70000"], &["-70001"], &["70001", "2147483647"]),
+        ("bigint", "1", "9223372036854775807", &["1", "9223372036854775807"], &["0", "-1"], &[]),
+        ("real", "0.5", "1e3", &["0.5", "999.9", "1000"], &["0.4999", "-1e30"], &["1000.1"]),
+        ("double", "-0.0", "0.1", &["0", "-0", "0.1"], &["-5e-324"], &["0.10000000000000002"]),
+        (
+            "numeric(20,4)",
+            "-10.5",
+            "10000.0001",
+            &["-10.5", "-0.1", "0", "9999.9999", "10000.0001"],
+            &["-10.5001", "-10000", "-9999999999999999"],
+            &["10000.0002", "20000", "9999999999999999"],
+        ),
+        (
+            "numeric(20,4)",
+            "0.01",
+            "99",
+            &["0.01", "1", "98.9999"],
+            &["0", "0.0099", "-1"],
+            &["99.0001", "100"],
+        ),
+        ("date", "2000-01-01", "2030-12-31", &["2000-01-01", "2030-12-31"], &["1999-12-31"], &["2031-01-01"]),
+        (
+            "timestamp",
+            "1999-12-31T00:00:00",
+            "\"2030-12-31 23:59:59.999999\"",
+            &["1999-12-31 00:00", "2030-12-31 23:59:59.999999"],
+            &["1999-12-30 23:59:59.999999"],
+            &["2031-01-01 00:00"],
+        ),
+        (
+            "timestamptz",
+            "2024-01-01T00:00:00+02:00",
+            "2024-01-02T00:00:00Z",
+            &["2023-12-31 22:00", "2024-01-01 00:00+02:00", "2024-01-02T01:00+01"],
+            &["2023-12-31 21:59:59"],
+            &["2024-01-02 00:00-01"],
+        ),
+    ];
+    for (column_type, min, max, within, below, above) in cases {
+        let keys = format!("min = {min}\nmax = {max}");
+        passes(column_type, &keys, within);
+        breaks("min", column_type, &keys, below);
+        breaks("max", column_type, &keys, above);
+    }
+}
+
+#[test]
+fn nan_passes_no_bound() {
+    for column_type in ["real", "double"] {
+        breaks("min", column_type, "non_finite = true\nmin = 0", &["NaN", "-inf"]);
+        breaks("max", column_type, "non_finite = true\nmax = 0", &["NaN", "inf"]);
+        passes(column_type, "non_finite = true\nmin = 0", &["inf", "0"]);
+    }
+}
+
+#[test]
+fn allowed_compares_values_and_not_texts() {
+    let cases: [(&str, &str, &[&str], &[&str]); 9] = [
+        ("text", "[\"A\", \"\", \"ä b\"]", &["A", "ä b"], &["a", "A ", "B"]),
+        ("integer", "[1, \"20\"]", &["1", "1.0", " 20 ", "+1"], &["2", "-1", "10"]),
+        ("numeric(5,2)", "[1.0, \"0.05\"]", &["1", "1.00", "1e0", "0.050"], &["1.01", "-1"]),
+        ("double", "[0, 0.1]", &["0", "-0.0", "1e-1"], &["0.10000000000000002"]),
+        ("real", "[-0.0]", &["0", "-0"], &["1"]),
+        ("boolean", "[\"true\"]", &["1", "Y"], &["0", "no"]),
+        ("date", "[2024-01-01]", &["2024-01-01"], &["2024-01-02"]),
+        ("timestamptz", "[2024-01-01T00:00:00Z]", &["2024-01-01 01:00+01:00"], &["2024-01-01 00:00+01:00"]),
+        (
+            "uuid",
+            "[\"0197f9a4-7c2e-7b1d-8f00-0123456789ab\"]",
+            &["0197F9A4-7C2E-7B1D-8F00-0123456789AB"],
+            &["0197f9a4-7c2e-7b1d-8f00-0123456789ac"],
+        ),
+    ];
+    for (column_type, allowed, within, beyond) in cases {
+        let keys = format!("allowed = {allowed}");
+        passes(column_type, &keys, within);
+        breaks("allowed", column_type, &keys, beyond);
+    }
+}
+
+#[test]
+fn a_pattern_holds_for_the_whole_value() {
+    let cases: [(&str, &[&str], &[&str]); 7] = [
+        ("[A-Z]{2}", &["DE"], &["D", "DEU", "de", " DE", "DE\n"]),
+        ("a|ab", &["a", "ab"], &["b", "abb"]),
+        (".", &["ä", "𝄞"], &["", "ab", "\n"]),
+        ("^a$", &["a"], &["a\n", "ba"]),
+        ("(?m)^a$", &["a"], &["a\nb", "b\na"]),
+        ("(?i)x", &["x", "X"], &["xx"]),
+        ("", &[], &["a"]),
+    ];
+    for (pattern, matching, others) in cases {
+        let keys = format!("pattern = '{pattern}'\nnull = []");
+        passes("text", &keys, matching);
+        breaks("pattern", "text", &keys, others);
+    }
+}
+
+#[test]
+fn max_length_counts_characters() {
+    passes("text", "max_length = 3", &["a", "abc", "äöü", "𝄞𝄞𝄞", "   "]);
+    breaks("max_length", "text", "max_length = 3", &["abcd", "äöüß", "    "]);
+    breaks("max_length", "text", "max_length = 3\ntrim = true", &["  abcd"]);
+    passes("text", "max_length = 3\ntrim = true", &["  abc   "]);
+}
+
+#[test]
+fn a_columns_own_nulls_take_the_place_of_those_of_the_file() {
+    let own = column("integer", "null = [\"-\", \"n/a\"]");
+    assert_eq!([typed(&own, "-"), typed(&own, " n/a ")], [Ok(None), Ok(None)]);
+    assert_eq!([typed(&own, "NA"), typed(&own, "")], [Err("type"), Err("type")]);
+    assert_eq!(append(&own, b"", true), Ok(None), "an empty field in quotes is no value of an integer");
+    let none = column("text", "null = []");
+    assert_eq!([typed(&none, ""), typed(&none, "NA")], [Ok(Some(vec![])), Ok(Some(b"NA".to_vec()))]);
+    let inherited = column("text", "");
+    assert_eq!([typed(&inherited, ""), typed(&inherited, "NA")], [Ok(None), Ok(None)]);
+    let padded = column("date", "null = [\" \", \" NULL\"]");
+    assert_eq!([typed(&padded, "   "), typed(&padded, "NULL ")], [Ok(None), Ok(None)]);
+}
+
+#[test]
+fn what_is_trimmed_is_trimmed_before_it_is_looked_up() {
+    let kept = column("text", "");
+    assert_eq!(
+        [typed(&kept, " x "), typed(&kept, " NA")],
+        [Ok(Some(b" x ".to_vec())), Ok(Some(b" NA".to_vec()))]
+    );
+    let trimmed = column("text", "trim = true");
+    assert_eq!(typed(&trimmed, "\u{a0} x y\t\r\n"), Ok(Some(b"x y".to_vec())));
+    assert_eq!([typed(&trimmed, " NA\t"), typed(&trimmed, "  ")], [Ok(None), Ok(None)]);
+    assert_eq!(append(&trimmed, b"  ", true), Ok(Some(vec![])));
+    assert_eq!(append(&trimmed, b" NA ", true), Ok(Some(b"NA".to_vec())));
+    assert_eq!(append(&trimmed, b"\xff", false), Err(ColumnFault::Misfit(Misfit::Encoding)));
+    for column_type in ["smallint", "integer", "bigint", "real", "double", "numeric(5,0)", "boolean"] {
+        same_values(column_type, "", &[("  1 ", "1")]);
+        let column = column(column_type, "");
+        assert_eq!([typed(&column, "  "), typed(&column, " NA ")], [Ok(None), Ok(None)]);
+        assert_eq!(typed(&column, "\t1"), Err("type"));
+    }
+}
+
+#[test]
+fn a_decimal_comma_is_the_point_and_the_point_is_none() {
+    let keys = "decimal_comma = true";
+    same_values(
+        "double",
+        keys,
+        &[("0,5", "0.5"), (",5", "0.5"), ("-1,5E3", "-1500"), ("7", "7"), ("7,", "7")],
+    );
+    same_values("numeric(14,2)", keys, &[("1234,56", "1234.56"), ("+0,05", "0.05"), ("5e-1", "0.5")]);
+    same_values("smallint", keys, &[("2,0", "2"), ("-3", "-3")]);
+    for column_type in ["smallint", "real", "double", "numeric(14,2)"] {
+        breaks("type", column_type, keys, &["1.5", "1.234,5", "1,2,3", ",", "-", "1,5.0", "1.", "5,x"]);
+    }
+    breaks("range", "numeric(3,1)", keys, &["0,25", "123"]);
+}
+
+#[test]
+fn thousands_are_separated_in_whole_groups_or_not_at_all() {
+    for separator in [",", "'", "_", " ", "\u{a0}", "\u{2009}", "\u{202f}"] {
+        let keys = format!("thousands = \"{separator}\"");
+        let text = |sql: &str| sql.replace('_', separator);
+        for column_type in ["integer", "double", "numeric(14,2)"] {
+            let grouped = [text("1_234_567"), text("-12_345"), text("123_456.0"), text("1234567"), text("7")];
+            let sql = ["1234567", "-12345", "123456", "1234567", "7"];
+            let cases: Vec<_> = grouped.iter().map(String::as_str).zip(sql).collect();
+            same_values(column_type, &keys, &cases);
+            let malformed = [
+                "1_23",
+                "1234_567",
+                "_123",
+                "1__234",
+                "1_2345",
+                "1_234_",
+                "1_234_56",
+                "1.234_567",
+                "1_23a",
+                "1-234",
+            ];
+            let malformed: Vec<_> = malformed.map(text).to_vec();
+            // A space at the end is padding, and one in front as well.
+            let is_padding = |field: &&String| separator == " " && **field != field.trim_matches(' ');
+            let fields: Vec<_> =
+                malformed.iter().filter(|field| !is_padding(field)).map(String::as_str).collect();
+            breaks("type", column_type, &keys, &fields);
+        }
+    }
+    let keys = "thousands = \".\"\ndecimal_comma = true";
+    same_values("numeric(14,2)", keys, &[("1.234.567,89", "1234567.89"), ("0,5", "0.5")]);
+    breaks("type", "numeric(14,2)", keys, &["1.5", "1,234.5", "0.5"]);
+    // Nobody can tell one space from another.
+    same_values("integer", "thousands = \" \"", &[("1\u{202f}234\u{a0}567", "1234567")]);
+    breaks("type", "integer", "thousands = \"'\"", &["1,234", "1 234"]);
+}
+
+#[test]
+fn own_words_take_the_place_of_the_usual_ones() {
+    let keys = "true_values = [\"J\", \" Straße \"]\nfalse_values = [\"N\", \"ÄH\"]";
+    let cases = [("J", "1"), ("j", "1"), ("STRAßE", "1"), ("n", "0"), (" äh ", "0")];
+    same_values("boolean", keys, &cases);
+    breaks("type", "boolean", keys, &["1", "true", "y", "jj", "Strasse"]);
+}
+
+#[test]
+fn what_is_not_finite_is_a_value_only_where_the_spec_says_so() {
+    let words = ["NaN", "nan", "Infinity", "-infinity", "+INF", "inf", "-Inf"];
+    for column_type in ["real", "double"] {
+        breaks("type", column_type, "", &words);
+        passes(column_type, "non_finite = true", &words);
+        breaks("type", column_type, "non_finite = true", &["-nan", "infinit", "infinityy", "1inf", "+-inf"]);
+    }
+    let real = column("real", "non_finite = true");
+    assert_eq!(typed(&real, "-inf"), Ok(Some(f32::NEG_INFINITY.to_be_bytes().to_vec())));
+    assert_eq!(typed(&real, "nan"), Ok(Some(0x7fc0_0000_u32.to_be_bytes().to_vec())));
+    let double = column("double", "non_finite = true\ndecimal_comma = true");
+    assert_eq!(typed(&double, "inf"), Ok(Some(f64::INFINITY.to_be_bytes().to_vec())));
+    assert_eq!(typed(&double, "NaN"), Ok(Some(0x7ff8_0000_0000_0000_u64.to_be_bytes().to_vec())));
+    assert_eq!(typed(&double, "1e999"), Err("range"), "an overflow is no infinity that the file names");
+}
+
+#[test]
+fn a_rule_that_no_value_could_be_held_against_is_refused_with_its_key() {
+    let cases = [
+        ("smallint", "min = 0.5", "columns.a.min`: `0.5` is not a smallint: a whole number"),
+        ("smallint", "max = 40000", "columns.a.max`: `40000` is outside of what a smallint can hold"),
+        ("date", "min = 2024-01-01T00:00:00", "columns.a.min`: `2024-01-01T00:00:00` is not a date"),
+        ("date", "min = \"31.12.2024\"\nformat = \"%d.%m.%Y\"", "YYYY-MM-DD"),
+        ("numeric(5,2)", "allowed = [1, 0.125]", "columns.a.allowed`: `0.125` is outside"),
+        ("boolean", "allowed = [\"J\"]", "columns.a.allowed`: `J` is not a boolean: 1/0"),
+        ("integer", "min = 2\nmax = 1", "columns.a.min`: `2` is above `max`, which is `1`"),
+        ("numeric(9,2)", "min = \"10.01\"\nmax = 10", "above `max`"),
+        ("double", "min = \"NaN\"\nnon_finite = true", "columns.a.min`: a NaN is no bound"),
+        ("double", "max = \"inf\"", "columns.a.max`: `inf` is not a double precision"),
+        ("text", "pattern = \"[\"", "columns.a.pattern`: "),
+        ("text", "pattern = 'a)|(b'", "columns.a.pattern`: "),
+        ("text", "pattern = '\\w{1000}'", "larger than"),
+        ("date", "format = \"%d.%m.\"", "columns.a.format`: `%d.%m.` does not give a whole date"),
+        ("timestamp", "format = \"%d.%m.%Y\"", "does not give a whole timestamp"),
+        ("timestamp", "format = \"%Y-%m-%d %I:%M\"", "does not give a whole timestamp"),
+        ("timestamp", "format = \"%Y-%m-%d %H:%M%z\"", "has a zone"),
+        ("date", "format = \"%+\"", "has a zone"),
+        ("timestamptz", "format = \"%Y-%m-%d %H:%M %Z\"", "`%z` does"),
+        ("timestamp", "format = \"%Y-%m-%d %H:%M:%S.%f\"", "write `%.f`"),
+    ];
+    for (column_type, keys, expected) in cases {
+        let message = refusal(column_type, keys);
+        assert!(message.contains(expected), "{column_type}, {keys}: {message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+    assert_eq!(refusal("integer", "min = 1\nmax = 1"), "");
+    assert_eq!(refusal("text", "pattern = '\\w{1,60}'"), "");
+}
+
+#[test]
+fn a_reason_says_what_was_expected_and_never_what_the_file_says() {
+    let cases = [
+        ("integer", "min = 18", "7", "less than 18, the least value allowed"),
+        ("date", "max = 2024-12-31", "2025-01-01", "more than 2024-12-31, the greatest value allowed"),
+        ("text", "allowed = [\"A\", \"B\"]", "C", "not one of the values allowed: `A`, `B`"),
+        ("text", "pattern = '[A-Z]+'", "7", "does not match the pattern `[A-Z]+`"),
+        ("text", "max_length = 2", "777", "longer than 2 characters"),
+        ("integer", "required = true", "", "has no value, and one is required"),
+        (
+            "boolean",
+            "true_values = [\"J\"]\nfalse_values = [\"N\"]",
+            "7",
+            "not a boolean: `j` for true or `n` for false, in any case",
+        ),
+        (
+            "date",
+            "format = \"%d.%m.%Y\"",
+            "7",
+            "not a date: a date as `%d.%m.%Y`, an existing day of the years 1 to 9999",
+        ),
+        (
+            "smallint",
+            "decimal_comma = true\nthousands = \".\"",
+            "777777",
+            "outside of what a smallint can hold: a whole number from -32768 to 32767; the decimal point is a comma; \
+             groups of three digits may be separated by `.`",
+        ),
+    ];
+    for (column_type, keys, field, expected) in cases {
+        let column = column(column_type, keys);
+        let fault = append(&column, field.as_bytes(), false).unwrap_err();
+        assert_eq!(column.explain(fault).1, expected);
+    }
+    let keys = format!("allowed = [\"{}\"]", vec!["x".repeat(100); 50].join("\", \""));
+    let column = column("text", &keys);
+    let reason = column.explain(append(&column, b"secret", false).unwrap_err()).1;
+    assert!(reason.chars().count() < 1000 && reason.ends_with(" and 40 more"), "{reason}");
+}

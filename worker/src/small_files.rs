@@ -1,0 +1,193 @@
+//! Small files into their target table: they share a part of the load and its COPY, so that a file costs little more than
+//! its rows.
+//!
+//! If Postgres refuses a row, its file is found by the row's number, and the others are sent again without it. Their
+//! tuples are kept for that until their COPY has ended.
+
+use longshore_common::ledger::{self, FileLoad, RejectedRow, TaskFile};
+
+use crate::{
+    copy::{TableCopy, TargetTable},
+    failure::Failure,
+    outcomes::Outcomes,
+    read::{WholeFile, WholeFiles},
+};
+
+/// Tuples that are kept: enough that what a COPY costs beside its rows does not show.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+/// Rejects that wait for the end of the COPY.
+const MAX_GROUP_REJECT_BYTES: usize = 1 << 20;
+
+/// The small files of a task, on their way.
+pub(crate) struct SmallFiles<'a> {
+    table: &'a TargetTable<'a>,
+    files: &'a [TaskFile],
+    open: Option<Group<'a>>,
+}
+
+impl<'a> SmallFiles<'a> {
+    /// `files` are all of the task.
+    pub(crate) fn new(table: &'a TargetTable<'a>, files: &'a [TaskFile]) -> Self {
+        Self { table, files, open: None }
+    }
+
+    /// Sends the good files and settles the others.
+    pub(crate) async fn take(
+        &mut self,
+        whole: WholeFiles,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Failure> {
+        for (place, failure) in whole.failed {
+            outcomes.fail(place, failure)?;
+        }
+        if whole.good.is_empty() {
+            return Ok(());
+        }
+        let mut group = match self.open.take() {
+            Some(group) => group,
+            None => Group::begin(self.table).await?,
+        };
+        let rows = whole.good.iter().map(|file| file.part.rows).sum();
+        group.keep(whole.good);
+        match group.copy.send(whole.tuples, rows).await {
+            Ok(()) if group.bytes < MAX_GROUP_BYTES && group.reject_bytes < MAX_GROUP_REJECT_BYTES => {
+                self.open = Some(group);
+                Ok(())
+            }
+            Ok(()) => self.end(group, outcomes).await,
+            Err(failure) => self.load_others(group.files, failure, outcomes).await,
+        }
+    }
+
+    /// Ends what is open: after this, every file taken is settled.
+    pub(crate) async fn finish(&mut self, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
+        match self.open.take() {
+            Some(group) => self.end(group, outcomes).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end(&self, mut group: Group<'_>, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
+        match group.end(self.files).await {
+            Ok(loads) => outcomes.loaded(&loads).await,
+            Err(failure) => self.load_others(group.files, failure, outcomes).await,
+        }
+    }
+
+    /// Postgres has refused a row of these files: loads the others. The files before the refused one are known to be good
+    /// and those after it are unknown, so no file is sent more often than twice, and once more for each refusal in a
+    /// row that names no row.
+    async fn load_others(
+        &self,
+        files: Vec<WholeFile>,
+        failure: Failure,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Failure> {
+        // The next group is the last one, so that files stay in their order.
+        let mut groups = Vec::new();
+        self.set_apart(files, failure, &mut groups, outcomes).await?;
+        while let Some(files) = groups.pop() {
+            let mut group = Group::begin(self.table).await?;
+            let loaded = group.send(files).await;
+            let ended = match loaded {
+                Ok(()) => group.end(self.files).await,
+                Err(failure) => Err(failure),
+            };
+            match ended {
+                Ok(loads) => outcomes.loaded(&loads).await?,
+                Err(failure) => self.set_apart(group.files, failure, &mut groups, outcomes).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes the part; puts the refused file down as failed, and those before and after it back as groups.
+    async fn set_apart(
+        &self,
+        mut files: Vec<WholeFile>,
+        failure: Failure,
+        groups: &mut Vec<Vec<WholeFile>>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Failure> {
+        let Failure::Row { row, source } = failure else { return Err(failure) };
+        ledger::undo_part(self.table.transaction).await?;
+        self.table.progress.step();
+        let behind = match find(&files, row) {
+            Some((refused, row)) => {
+                let behind = files.split_off(refused + 1);
+                if let Some(file) = files.pop() {
+                    outcomes.fail(file.place, Failure::Row { row, source })?;
+                }
+                behind
+            }
+            None => files.split_off(files.len() / 2),
+        };
+        groups.extend([behind, files].into_iter().filter(|group| !group.is_empty()));
+        Ok(())
+    }
+}
+
+/// The file with this row of the COPY, counted from 1, and the row's number in it. A single file has every row, also one
+/// whose number is not known.
+fn find(files: &[WholeFile], row: u64) -> Option<(usize, u64)> {
+    let mut before = 0;
+    for (index, file) in files.iter().enumerate() {
+        if files.len() == 1 || (before < row && row <= before + file.part.rows) {
+            return Some((index, row - before));
+        }
+        before += file.part.rows;
+    }
+    None
+}
+
+/// Files that share a COPY.
+struct Group<'a> {
+    table: &'a TargetTable<'a>,
+    first_block: i64,
+    copy: TableCopy<'a>,
+    files: Vec<WholeFile>,
+    bytes: usize,
+    reject_bytes: usize,
+}
+
+impl<'a> Group<'a> {
+    async fn begin(table: &'a TargetTable<'a>) -> Result<Self, Failure> {
+        let first_block = ledger::begin_part(table.transaction, &table.name).await?;
+        let copy = TableCopy::new(table);
+        Ok(Self { table, first_block, copy, files: Vec::new(), bytes: 0, reject_bytes: 0 })
+    }
+
+    fn keep(&mut self, files: Vec<WholeFile>) {
+        for file in &files {
+            self.bytes += file.part.tuples.len();
+            self.reject_bytes += file.part.rejects.iter().map(RejectedRow::size_in_bytes).sum::<usize>();
+        }
+        self.files.extend(files);
+    }
+
+    /// Sends files one by one.
+    async fn send(&mut self, files: Vec<WholeFile>) -> Result<(), Failure> {
+        self.keep(files);
+        for file in &self.files {
+            self.copy.send(file.part.tuples.clone(), file.part.rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the COPY, records the rejects and keeps the part; gives the files' counts. The files are there still.
+    async fn end(&mut self, task_files: &[TaskFile]) -> Result<Vec<FileLoad>, Failure> {
+        self.copy.end().await?;
+        let rejects: Vec<RejectedRow> =
+            self.files.iter_mut().flat_map(|file| std::mem::take(&mut file.part.rejects)).collect();
+        if !rejects.is_empty() {
+            ledger::record_rejects(self.table.transaction, &rejects).await?;
+        }
+        let end_block = ledger::end_part(self.table.transaction, &self.table.name).await?;
+        self.table.progress.step();
+        let load = |file: &WholeFile| {
+            let file_id = task_files.get(file.place)?.id;
+            Some(file.totals.file_load(file_id, file.part.rows, self.first_block..end_block))
+        };
+        Ok(self.files.iter().filter_map(load).collect())
+    }
+}
