@@ -70,6 +70,8 @@ async fn copy_files<'a>(
                 small_files.finish(&mut outcomes).await?;
                 match large_file::load(&table, &mut reading, place, claim.files[place].id).await {
                     Ok(load) => outcomes.loaded(&[load]).await?,
+                    // What the thread ended of says more.
+                    Err(fault @ Failure::Fault(_)) => return reading.ended().await.and(Err(fault)),
                     Err(failure) => outcomes.fail(place, failure)?,
                 }
             }
