@@ -71,7 +71,7 @@ impl<'a> SmallFiles<'a> {
 
     async fn end(&self, mut group: Group<'_>, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
         match group.end(self.files).await {
-            Ok(loads) => outcomes.loaded(&loads).await,
+            Ok(loads) => outcomes.loaded(loads).await,
             Err(failure) => self.load_others(group.files, failure, outcomes).await,
         }
     }
@@ -102,7 +102,7 @@ impl<'a> SmallFiles<'a> {
             };
             match ended {
                 Ok(loads) => {
-                    outcomes.loaded(&loads).await?;
+                    outcomes.loaded(loads).await?;
                     group_files *= if batch.is_good { 1 } else { 2 };
                 }
                 Err(failure) => {
