@@ -12,6 +12,7 @@ mod decode;
 mod dialect;
 mod encode;
 mod error;
+mod explored;
 mod fields;
 mod file_rows;
 mod find;

@@ -31,8 +31,9 @@ pub(super) enum Found {
     Broken(Breakage),
 }
 
+/// Where in the grammar the next byte stands.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     /// The next byte is the first of a field.
     FieldStart,
     /// Inside a field without quotes around it: quotes in it are literals.
@@ -61,6 +62,8 @@ pub(super) struct Scan {
     /// How the current field is written, if it is in quotes.
     form: Form,
     has_quotes: bool,
+    /// Whether bytes of the record were passed over, so that its fields are not known.
+    has_skipped: bool,
     fields: Fields,
 }
 
@@ -76,14 +79,26 @@ impl Scan {
             field_start: 0,
             form: Form::Plain,
             has_quotes: false,
+            has_skipped: false,
             fields: Fields::default(),
         }
     }
 
     /// Forgets the current record: a new one begins.
     pub(super) fn restart(&mut self) {
-        (self.place, self.at, self.has_quotes) = (Place::FieldStart, 0, false);
+        (self.place, self.at) = (Place::FieldStart, 0);
+        (self.has_quotes, self.has_skipped) = (false, false);
         self.fields.clear();
+    }
+
+    /// How far into the record the scan has come, and to what place.
+    pub(super) fn reached(&self) -> (usize, Place) {
+        (self.at, self.place)
+    }
+
+    /// Goes on so far into the record, at this place, to which the bytes between are known to lead.
+    pub(super) fn skip_to(&mut self, at: usize, place: Place) {
+        (self.at, self.place, self.has_skipped) = (at, place, true);
     }
 
     /// To be called when other bytes stand in the buffer.
@@ -105,6 +120,15 @@ impl Scan {
     /// Looks at the bytes of the buffer that the record can have; they begin where the record begins, at every call
     /// until it is found.
     pub(super) fn find(&mut self, buffer: &[u8], record: Range<usize>, edge: Edge) -> Found {
+        let found = self.go_on(buffer, record.clone(), edge);
+        if self.has_skipped && matches!(found, Found::Record { .. }) {
+            self.restart();
+            return self.go_on(buffer, record, edge);
+        }
+        found
+    }
+
+    fn go_on(&mut self, buffer: &[u8], record: Range<usize>, edge: Edge) -> Found {
         let Range { start, end } = record;
         let mut at = start + self.at;
         while at < end {
@@ -148,6 +172,7 @@ impl Scan {
                         // Of a delimiter of several bytes, some have not come.
                         break;
                     } else {
+                        self.at = at - start;
                         return Found::Broken(Breakage::TextAfterQuote);
                     }
                 }

@@ -8,6 +8,7 @@ use memchr::{memchr2, memchr2_iter};
 use super::{
     breakage::Breakage,
     dialect::Dialect,
+    explored::Explored,
     fields::Field,
     scan::{Edge, Found, Scan},
     text_check::TextCheck,
@@ -66,6 +67,7 @@ pub(super) struct Splitter {
     /// Lines still to be left out before the first record.
     skip_lines: u32,
     scan: Scan,
+    explored: Explored,
     /// How the current record is broken, and how many of its bytes are known to hold no line break, while the end
     /// of its first line is awaited.
     broken: Option<(Breakage, usize)>,
@@ -87,6 +89,7 @@ impl Splitter {
             comment: dialect.comment,
             skip_lines,
             scan: Scan::new(dialect),
+            explored: Explored::nothing(),
             broken: None,
             stage: Stage::Line,
             buffer: Vec::new(),
@@ -103,6 +106,7 @@ impl Splitter {
         // grows over many chunks is moved once.
         self.buffer.drain(..self.start);
         self.text_check.drained(self.start);
+        self.explored.drained(self.start);
         self.buffer_offset += self.start as u64;
         self.start = 0;
         self.buffer.extend_from_slice(chunk);
@@ -173,6 +177,7 @@ impl Splitter {
     fn take_broken(&mut self, line_break: Option<usize>, window_length: usize, breakage: Breakage) -> Span {
         let length = line_break.unwrap_or(window_length);
         let span = Span { start: self.start, length, line: self.line, kind: Kind::Broken(breakage) };
+        self.explored.note(self.start, &self.scan);
         self.broken = None;
         if line_break.is_some() {
             self.end_line(length);
@@ -212,6 +217,7 @@ impl Splitter {
                 Stage::Line if matches!(first, b'\n' | b'\r') => self.end_line(0),
                 Stage::Line => {
                     self.scan.restart();
+                    self.explored.lead(&mut self.scan, &self.buffer, self.start);
                     self.stage = Stage::Record;
                 }
                 Stage::Drop => match memchr2(b'\n', b'\r', &self.buffer[self.start..]) {

@@ -12,8 +12,16 @@ fn any_cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(any::<usize>(), 0..12)
 }
 
-/// Bytes among which those that mean something are frequent.
+/// Bytes among which those that mean something are frequent, or lines of which many open a quote that stays open.
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop::sample::select(vec![
+        "a\",\"b", "\",\"", "\"", ",\"", "\"\"", "\\\"", ",", "xyz", "\n", "\n", "\r\n",
+    ]);
+    let parts = prop::collection::vec(part, 0..60).prop_map(|parts| parts.concat().into_bytes());
+    prop_oneof![single_bytes(), parts]
+}
+
+fn single_bytes() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         4 => Just(b'"'),
         3 => Just(b','),
