@@ -15,7 +15,7 @@ use super::{
 type BrokenRule = (String, String);
 
 /// Postgres allows 1600 columns, two of them are the lineage.
-const MAX_COLUMNS: usize = 1598;
+pub const MAX_COLUMNS: usize = 1598;
 const THOUSANDS: &str = ".,'_ \u{a0}\u{2009}\u{202f}";
 
 /// Checks what the types of the keys cannot say.

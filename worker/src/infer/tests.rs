@@ -132,3 +132,14 @@ fn a_long_record_gets_the_room_that_it_needs() {
     assert_eq!(inference.dataset.csv.max_record_bytes, HumanBytes(16 << 20));
     assert_eq!(inference.rows_rejected, 0);
 }
+
+#[test]
+fn more_columns_than_a_table_can_have_are_refused_however_they_are_called() {
+    for (name, count) in [("a,", 1598), ("a,", 20_000), (",", 200_000)] {
+        let csv = format!("{}a\n", name.repeat(count));
+        let refusal = inferred(&[("a.csv", csv.as_bytes())]).unwrap_err();
+        assert!(refusal.ends_with("columns are more than the 1598 that a table can have"), "{refusal}");
+    }
+    let widest = format!("{}a\n{}1\n", "a,".repeat(1597), "1,".repeat(1597));
+    assert_eq!(inferred(&[("a.csv", widest.as_bytes())]).unwrap().dataset.columns.len(), 1598);
+}
