@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     USUAL_RECORD_BYTES,
-    decide::Decision,
+    decide::{Decision, kept_words},
     error::InferError,
     names::{FileNames, file_names},
     sample::{Extent, Sample},
@@ -69,6 +69,7 @@ impl SpecText<'_> {
         for (place, (decision, name)) in self.decisions.iter().zip(&layout.names).enumerate() {
             text.push('\n');
             text += &comments(&decision.notes);
+            text += &comments(kept_words(&self.survey.profiles[place], decision).as_slice());
             let source = layout.header.as_ref().filter(|_| layout.is_by_name()).map(|header| &header[place]);
             text += &column(&decision.column, name, source);
         }

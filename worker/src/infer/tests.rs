@@ -95,6 +95,17 @@ fn a_quoted_word_for_no_value_makes_a_column_text() {
 }
 
 #[test]
+fn namibia_is_a_country_where_a_missing_number_is_written_alike() {
+    let inference = inferred(&[("a.csv", b"country,pop\nDE,83\nNA,3\nFR,NA\n")]).unwrap();
+    let dataset = &inference.dataset;
+    assert_eq!(shown(&dataset.columns), ["country country text", "pop pop smallint"]);
+    assert_eq!(dataset.csv.null, ["", "NA"]);
+    assert_eq!(dataset.columns[0].null.as_deref().unwrap(), [""]);
+    assert_eq!(dataset.columns[1].null, None);
+    assert!(inference.text.contains("# Texts here: \"NA\" (1 times)."), "{}", inference.text);
+}
+
+#[test]
 fn hostile_names_come_back_from_the_spec_as_they_are() {
     let names = ["${HOME}", "a\"b\\c", "x\n[target]\ntable = 'y'", "\u{1b}[31m", "  spaces ", "# no comment"];
     let header: Vec<_> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
