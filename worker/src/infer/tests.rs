@@ -124,6 +124,44 @@ fn what_no_type_can_save_is_said() {
 }
 
 #[test]
+fn a_file_that_would_fail_is_said_with_the_limits_that_let_it_load() {
+    let ragged = |rows: u32, every: u32| -> String {
+        let row = |row: u32| if row % every == 0 { "1\n" } else { "1,2\n" };
+        ["id,n\n"].into_iter().chain((1..=rows).map(row)).collect()
+    };
+    for (rows, every, key, limits) in [
+        (3000, 10, "rejects.max_ratio", "max_rows = 1000\nmax_ratio = 0.11\n"),
+        (3000, 2, "rejects.max_rows", "max_rows = 1500\nmax_ratio = 0.51\n"),
+        (40_000, 30, "rejects.max_rows", "max_rows = 1333\nmax_ratio = 0.05\n"),
+    ] {
+        // What a small file has is no share to speak of.
+        let (file, good) = (ragged(rows, every), ragged(5, 2));
+        let files = [("a.csv", good.as_bytes()), ("b.csv", file.as_bytes())];
+        let inference = inferred(&files).unwrap();
+        let [failure] = inference.failures.as_slice() else { panic!("{:?}", inference.failures) };
+        assert!(failure.starts_with("b.csv would FAIL: ") && failure.contains(key), "{failure}");
+        assert!(inference.text.contains(&format!("# {failure}\n")), "{}", inference.text);
+
+        let (spec, commented) = inference.text.split_once("\n# [rejects]\n").unwrap();
+        let uncommented = format!("[rejects]\n{}", commented.replace("# ", ""));
+        assert_eq!(uncommented, format!("[rejects]\n{limits}"));
+        let spec = format!("{spec}\n{uncommented}");
+        let dataset = longshore_common::dataset::parse_spec("a.toml", &spec, |_| None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let samples = samples(folder.path(), &files);
+        let verified = verify(&dataset, &samples).unwrap();
+        assert!(failing(&dataset, &samples, &verified).unwrap().is_empty(), "{spec}");
+    }
+}
+
+#[test]
+fn a_few_bad_rows_are_within_the_usual_limits() {
+    let inference = inferred(&[("a.csv", b"id,n\n1,2\n3\n4,5\n")]).unwrap();
+    assert_eq!((inference.rows_rejected, inference.failures.len()), (1, 0));
+    assert!(!inference.text.contains("[rejects]"), "{}", inference.text);
+}
+
+#[test]
 fn a_sample_that_ends_in_the_middle_of_a_row_says_nothing_of_that_row() {
     let folder = tempfile::tempdir().unwrap();
     let mut samples =
