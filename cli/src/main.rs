@@ -50,7 +50,6 @@ enum Command {
     Tasks(tasks::TasksArgs),
     /// List files
     Files(files::FilesArgs),
-    /// List the rejected rows of a dataset or a file, and why
     Rejects(rejects::RejectsArgs),
     /// Try FAILED tasks again
     Retry(retry::RetryArgs),

@@ -2,7 +2,7 @@
 //!
 //! One message goes through `task`: claim, `load`, settle, ack. A load takes each file through `read` (bytes), [`rows`]
 //! (records, types; pure) and `copy` (COPY frames); `failure` decides what becomes of whatever goes wrong.
-//! [`dry_run`] takes a file the same way and loads nothing; [`infer`] writes the spec of files that have none.
+//! [`dry_run()`] takes a file the same way and loads nothing; [`infer`] writes the spec of files that have none.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 

@@ -70,6 +70,8 @@ async fn copy_files<'a>(
                 small_files.finish(&mut outcomes).await?;
                 match large_file::load(&table, &mut reading, place, claim.files[place].id).await {
                     Ok(load) => outcomes.loaded(&[load]).await?,
+                    // What the thread ended of says more.
+                    Err(fault @ Failure::Fault(_)) => return reading.ended().await.and(Err(fault)),
                     Err(failure) => outcomes.fail(place, failure)?,
                 }
             }
@@ -100,8 +102,9 @@ async fn conclude(
         Some((first, rest)) if !committed.is_loaded() => (Some(first), rest),
         _ => (None, &failed[..]),
     };
-    for (file, reason) in carved {
-        ledger::carve_out(transaction, claim.dataset_id, claim.task_id, file.id, reason).await?;
+    if !carved.is_empty() {
+        let carved: Vec<_> = carved.iter().map(|(file, reason)| (file.id, reason.as_str())).collect();
+        ledger::carve_out(transaction, claim.task_id, &carved).await?;
     }
     // The fence, as the last statement before COMMIT: whoever took this task over has raised its attempt, and then
     // nothing of what this attempt did may stay.

@@ -13,7 +13,7 @@ use crate::{
 /// How many rejects are listed where no --limit is given.
 const LISTED_ROWS: i64 = 50;
 
-/// The rejected rows of a dataset or of a file, by file and line.
+/// List the rejected rows of a dataset or a file, and why
 ///
 /// --csv prints them all, for whoever wrote the files, as CSV with the header
 /// file_name,line,byte_offset,column,rule,reason,raw. `raw` is the row as it stands in its file, at most 8 KiB of it.
@@ -97,8 +97,16 @@ async fn write_csv(
         let Some(row) = rows.try_next().await? else { break };
         written = write_row(&mut writer, &row);
     }
-    let flushed = written.map_err(io::Error::from).and_then(|()| writer.flush());
+    let flushed = written.map_err(io_error).and_then(|()| writer.flush());
     output::unless_reader_left(flushed)
+}
+
+/// With its kind, which csv's own conversion loses.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 const CSV_HEADER: [&str; 7] = ["file_name", "line", "byte_offset", "column", "rule", "reason", "raw"];
@@ -156,6 +164,25 @@ mod tests {
         assert_eq!(read.iter().map(|record| record[6].to_owned()).collect::<Vec<_>>(), expected);
         assert_eq!(&read[0][3], "'-x");
         assert_eq!((&read[0][0], &read[0][1], &read[0][2]), ("file:///srv/a.csv", "3", "17"));
+    }
+
+    /// The end of a pipe that nobody reads.
+    struct LeftPipe;
+
+    impl io::Write for LeftPipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_seen_enough_is_no_error() {
+        let rows = stream::iter((0..1000).map(|_| Ok(row(None, &"x".repeat(100)))));
+        assert!(write_csv(rows, LeftPipe).await.is_ok());
     }
 
     #[tokio::test]

@@ -97,29 +97,33 @@ async fn settle(
     Ok(client.execute(&statement, parameters).await? == 1)
 }
 
-/// Moves a file that fails for good out of its task into a FAILED task of its own, so that the rest can load.
+/// Moves files that fail for good out of their task, each into a FAILED task of its own, so that the rest can load. Each is
+/// given by its `longshore.file.id` and why it fails.
 pub async fn carve_out(
     transaction: &Transaction<'_>,
-    dataset_id: i32,
     task_id: Uuid,
-    file_id: i64,
-    reason: &str,
-) -> Result<Uuid, tokio_postgres::Error> {
-    let own_task = Uuid::now_v7();
+    failed: &[(i64, &str)],
+) -> Result<(), tokio_postgres::Error> {
+    let own_tasks: Vec<Uuid> = failed.iter().map(|_| Uuid::now_v7()).collect();
+    let (files, reasons): (Vec<i64>, Vec<&str>) = failed.iter().copied().unzip();
     transaction
         .execute(
             "INSERT INTO longshore.task (id, dataset_id, status, failure_msg, first_failure_time, traceparent,
                                          created_time, modified_time)
-             SELECT $1, $2, 'FAILED', $3, clock_timestamp(), traceparent, clock_timestamp(), clock_timestamp()
-             FROM longshore.task WHERE id = $4",
-            &[&own_task, &dataset_id, &reason, &task_id],
+             SELECT carved.id, dataset_id, 'FAILED', carved.reason, clock_timestamp(), traceparent, clock_timestamp(),
+                    clock_timestamp()
+             FROM longshore.task, unnest($2::uuid[], $3::text[]) AS carved (id, reason)
+             WHERE task.id = $1",
+            &[&task_id, &own_tasks, &reasons],
         )
         .await?;
     transaction
         .execute(
-            "UPDATE longshore.file SET task_id = $1, modified_time = clock_timestamp() WHERE id = $2 AND task_id = $3",
-            &[&own_task, &file_id, &task_id],
+            "UPDATE longshore.file SET task_id = carved.task_id, modified_time = clock_timestamp()
+             FROM unnest($2::bigint[], $3::uuid[]) AS carved (file_id, task_id)
+             WHERE file.id = carved.file_id AND file.task_id = $1",
+            &[&task_id, &files, &own_tasks],
         )
         .await?;
-    Ok(own_task)
+    Ok(())
 }

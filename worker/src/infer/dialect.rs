@@ -3,7 +3,9 @@
 //! The dialect wins under which the most records have the same number of fields, the more the better, and the fewest
 //! fields look as if something in them should have split or quoted them.
 
-use longshore_common::dataset::{AsciiOrNone, Csv, FileEncoding, HumanBytes};
+use std::collections::BTreeMap;
+
+use longshore_common::dataset::{AsciiOrNone, Csv, FileEncoding, HeaderLines, HumanBytes};
 
 use super::sample::{Extent, Head};
 use crate::rows::{Record, Records};
@@ -28,8 +30,8 @@ const MIN_SHARE_BEHIND_PREAMBLE: f64 = 0.9;
 pub(super) fn sniff(head: &Head, encoding: FileEncoding) -> Csv {
     let plain = Csv {
         encoding,
-        header: longshore_common::dataset::HeaderLines(0),
-        // What a record is longer than in another dialect must not hide what it is in this one.
+        header: HeaderLines(0),
+        // The most that a spec may allow: how long records are is not known yet.
         max_record_bytes: HumanBytes(16 << 20),
         null: Vec::new(),
         ..Csv::default()
@@ -114,7 +116,7 @@ impl Shape {
         if head.extent == Extent::Whole {
             records.finish(|record| shape.note(record, csv.delimiter));
         }
-        shape.width = most_frequent(shape.widths.iter().filter_map(|(width, _)| *width));
+        shape.width = most_frequent(shape.widths.iter().filter_map(|(width, _)| *width)).unwrap_or(0);
         shape
     }
 
@@ -162,10 +164,11 @@ impl Shape {
     }
 }
 
-fn most_frequent(widths: impl Iterator<Item = usize>) -> usize {
-    let mut counts = std::collections::BTreeMap::new();
+/// The width of the most records; of several the largest.
+pub(super) fn most_frequent(widths: impl Iterator<Item = usize>) -> Option<usize> {
+    let mut counts = BTreeMap::new();
     widths.for_each(|width| *counts.entry(width).or_insert(0_u64) += 1);
-    counts.into_iter().max_by_key(|&(width, count)| (count, width)).map_or(0, |(width, _)| width)
+    counts.into_iter().max_by_key(|&(width, count)| (count, width)).map(|(width, _)| width)
 }
 
 /// Whether an unquoted field looks like one field: 1, or less for each sign that it is more or less than that.

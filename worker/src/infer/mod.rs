@@ -14,11 +14,14 @@ mod header;
 mod names;
 mod numbers;
 mod profile;
+#[cfg(test)]
+mod properties;
 mod sample;
 mod spec_text;
 mod survey;
 mod times;
 mod verify;
+mod votes;
 
 use encoding_rs::WINDOWS_1252;
 use longshore_common::dataset::{ColumnType, Dataset, FileEncoding, HumanBytes};

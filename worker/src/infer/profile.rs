@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::catalog::{Catalog, INTEGERS, NOTATIONS};
+use crate::rows::ValueTest;
 
 /// Texts that stand for no value in files of many programs, where a column otherwise holds values of a type.
 const NULL_WORDS: [&str; 13] =
@@ -181,7 +182,7 @@ impl Numbers {
 
 impl Digits {
     /// Of a number with this decimal point; whole numbers' types narrower than `integer` need not be tried any more.
-    fn of(text: &[u8], point: u8, integer: usize, integers: &mut [crate::rows::ValueTest; 3]) -> Self {
+    fn of(text: &[u8], point: u8, integer: usize, integers: &mut [ValueTest; INTEGERS.len()]) -> Self {
         let exponent = text.iter().position(|byte| matches!(byte, b'e' | b'E'));
         let mantissa = &text[..exponent.unwrap_or(text.len())];
         let at = mantissa.iter().position(|byte| *byte == point).unwrap_or(mantissa.len());

@@ -148,17 +148,19 @@ impl Rows {
     /// The header's last line.
     fn take_names(&mut self, piece: &Piece<'_>, line: i32) -> Result<(), FileError> {
         let RowPlan { csv, dialect, columns, .. } = &*self.plan;
-        let reason = match piece.kind {
-            Kind::Record => None,
-            Kind::NotText => Some(format!("{}; is csv.encoding right?", flaw(piece).1.reason())),
-            Kind::Broken(breakage) => Some(breakage.reason(csv.max_record_bytes.0 as usize)),
-        };
-        if let Some(reason) = reason {
-            return Err(FileError::UnreadableHeader { line, reason });
+        let unreadable = |reason| FileError::UnreadableHeader { line, reason };
+        if let Kind::Broken(breakage) = piece.kind {
+            return Err(unreadable(breakage.reason(csv.max_record_bytes.0 as usize)));
         }
         let name = |field: &Field| field.text(piece.bytes, dialect, &mut Vec::new()).to_vec();
         let names: Vec<_> = piece.fields.iter().map(name).collect();
-        let header = Header::resolve(columns, csv.extra_columns, piece.bytes, &names)?;
+        let header = match Header::resolve(columns, csv.extra_columns, piece.bytes, &names) {
+            // Read with the wrong encoding, names are not what they are.
+            Err(FileError::MissingColumn { .. }) if piece.kind == Kind::NotText => {
+                return Err(unreadable(format!("{}; is csv.encoding right?", flaw(piece).1.reason())));
+            }
+            resolved => resolved?,
+        };
         self.encoder = Some(Encoder::new(&self.plan, header, self.file_id));
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! row); `file_rows` counts and limits. What all of them need of the spec is the `plan`.
 //! `records` and `value_test` show the same splitting and typing to inference.
 
+mod breakage;
 mod column;
 mod decode;
 mod dialect;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{column::ColumnFault, scan::Breakage, split::Piece, text_check::Flaw};
+use super::{breakage::Breakage, column::ColumnFault, split::Piece, text_check::Flaw};
 
 /// How much of a rejected row's text is kept, in bytes.
 const MAX_RAW_BYTES: usize = 8 * 1024;

@@ -3,45 +3,11 @@
 use std::ops::{ControlFlow, Range};
 
 use super::{
+    breakage::Breakage,
     dialect::Dialect,
     fields::{Field, Fields, Form},
     find::{BLOCK, Finder, block_of},
 };
-
-/// How a record breaks the CSV grammar or its bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Breakage {
-    /// A closing quote is followed by something other than a delimiter or the end of the record.
-    TextAfterQuote,
-    /// A quote is not closed before the input, or the record's bound, ends.
-    UnclosedQuote,
-    /// The record is longer than allowed.
-    TooLong,
-}
-
-impl Breakage {
-    pub(super) fn rule(self) -> &'static str {
-        match self {
-            Self::TextAfterQuote => "quote_text_after",
-            Self::UnclosedQuote => "quote_unclosed",
-            Self::TooLong => "record_too_long",
-        }
-    }
-
-    /// One sentence for people.
-    pub(super) fn reason(self, max_record_bytes: usize) -> String {
-        match self {
-            Self::TextAfterQuote => {
-                "text follows a closing quote; only a delimiter or a line break may".to_owned()
-            }
-            Self::UnclosedQuote => format!(
-                "a quote is opened and not closed before the file ends or the record has {max_record_bytes} bytes \
-                 (csv.max_record_bytes)"
-            ),
-            Self::TooLong => format!("longer than {max_record_bytes} bytes (csv.max_record_bytes)"),
-        }
-    }
-}
 
 /// What lies behind the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,14 +123,7 @@ impl Scan {
                     ControlFlow::Continue(next) => next,
                     ControlFlow::Break(length) => return Found::Record { length },
                 },
-                Place::Quoted => match self.quotes.find(buffer, at) {
-                    Some(found) if found < end => {
-                        let is_quote = Some(buffer[found]) == self.dialect.quote;
-                        self.place = if is_quote { Place::AfterQuote } else { Place::AfterEscape };
-                        found + 1
-                    }
-                    _ => end,
-                },
+                Place::Quoted => self.pass_quoted(buffer, start, at, end),
                 Place::AfterEscape => {
                     self.place = Place::Quoted;
                     if [self.dialect.quote, self.dialect.escape].contains(&Some(buffer[at])) {
@@ -244,6 +203,30 @@ impl Scan {
         }
         self.field_start = field_start;
         ControlFlow::Continue(end)
+    }
+
+    /// Goes on inside quotes, and through as many more quoted fields as follow: up to a quote behind which something
+    /// else stands, an escape, or the end of the window.
+    #[inline]
+    fn pass_quoted(&mut self, buffer: &[u8], start: usize, mut at: usize, end: usize) -> usize {
+        let window = &buffer[..end];
+        let Dialect { delimiter, quote, .. } = self.dialect;
+        while let Some(found) = self.quotes.find(buffer, at).filter(|&found| found < end) {
+            at = found + 1;
+            if Some(window[found]) != quote {
+                self.place = Place::AfterEscape;
+                return at;
+            }
+            let next = at + delimiter.length();
+            if !delimiter.begins(&window[at..]) || window.get(next).copied() != quote {
+                self.place = Place::AfterQuote;
+                return at;
+            }
+            self.end_field(found - start, self.form);
+            at = next + 1;
+            (self.field_start, self.form) = (at - start, Form::Quoted);
+        }
+        end
     }
 
     #[inline]

@@ -6,9 +6,10 @@
 use memchr::{memchr2, memchr2_iter};
 
 use super::{
+    breakage::Breakage,
     dialect::Dialect,
     fields::Field,
-    scan::{Breakage, Edge, Found, Scan},
+    scan::{Edge, Found, Scan},
     text_check::TextCheck,
 };
 

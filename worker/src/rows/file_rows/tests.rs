@@ -123,6 +123,8 @@ fn a_header_that_is_no_text_asks_for_the_encoding() {
         assert!(message.starts_with("the header, on line 1, cannot be read: has "), "{message}");
         assert!(message.ends_with("; is csv.encoding right?"), "{message}");
     }
+    let message = read(&two_texts(), b"a,b,\xe4\n", &[]).2.unwrap_err().to_string();
+    assert!(message.contains("does not name: `\u{fffd}`"), "{message}");
 }
 
 #[test]

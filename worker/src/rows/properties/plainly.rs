@@ -2,7 +2,7 @@
 
 use longshore_common::dataset::Csv;
 
-use super::super::{scan::Breakage, split::Kind};
+use super::super::{breakage::Breakage, split::Kind};
 
 /// A piece: line, offset, bytes, kind and the texts of its fields.
 pub(super) type Seen = (u64, usize, Vec<u8>, Kind, Vec<Vec<u8>>);

@@ -3,7 +3,12 @@
 use longshore_common::dataset::Csv;
 use proptest::prelude::*;
 
-use super::super::{dialect::Dialect, split::Splitter, testing::chunks};
+use super::super::{
+    dialect::Dialect,
+    fields::Field,
+    split::{Kind, Splitter},
+    testing::chunks,
+};
 use super::{any_bytes, any_cuts, any_dialect, plainly};
 
 fn split(csv: &Csv, input: &[u8], cuts: &[usize], max_record_bytes: usize) -> Vec<plainly::Seen> {
@@ -13,13 +18,10 @@ fn split(csv: &Csv, input: &[u8], cuts: &[usize], max_record_bytes: usize) -> Ve
     let mut take = |chunk: &[u8], ended| {
         splitter.push(chunk);
         while let Some(piece) = splitter.next_piece(ended) {
-            let text = |field: &super::super::fields::Field| {
-                field.text(piece.bytes, &dialect, &mut Vec::new()).to_vec()
-            };
-            let fields = if matches!(piece.kind, super::super::split::Kind::Broken(_)) {
-                Vec::new()
-            } else {
-                piece.fields.iter().map(text).collect()
+            let text = |field: &Field| field.text(piece.bytes, &dialect, &mut Vec::new()).to_vec();
+            let fields = match piece.kind {
+                Kind::Record | Kind::NotText => piece.fields.iter().map(text).collect(),
+                Kind::Broken(_) => Vec::new(),
             };
             seen.push((piece.line, piece.byte_offset as usize, piece.bytes.to_vec(), piece.kind, fields));
         }

@@ -1,7 +1,7 @@
 //! A file's rows and rejects do not depend on where its bytes are cut, and rejects say where they stand.
 
 use encoding_rs::{BIG5, Encoding, GB18030, ISO_2022_JP, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use longshore_common::dataset::{Csv, FileEncoding, HeaderLines};
+use longshore_common::dataset::{Csv, ExtraColumns, FileEncoding, HeaderLines};
 use proptest::prelude::*;
 
 use super::super::{
@@ -41,7 +41,7 @@ fn encoded(text: &str, encoding: &'static Encoding) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn any_bytes_give_the_same_rows_and_rejects_however_cut(
@@ -51,7 +51,9 @@ proptest! {
         cuts in any_cuts(),
         (header, max_record_bytes) in (0..3_u32, 1..80_u64),
         max_rows in prop::sample::select(vec![0, 2, 1000]),
+        extra_columns in prop::sample::select(vec![ExtraColumns::Fail, ExtraColumns::Ignore]),
     ) {
+        csv.extra_columns = extra_columns;
         (csv.encoding, csv.header, csv.max_record_bytes.0) = (encoding, HeaderLines(header), max_record_bytes);
         for head in [&b"a,b\n"[..], b"\xef\xbb\xbfb,\"a\"\r\n", b"", b"\xff\xfe", b"\xfe\xff\0a\0,\0b\0\n"] {
             let input = [head, &body].concat();
