@@ -15,8 +15,8 @@ use crate::{
 
 /// Tuples that are kept: enough that what a COPY costs beside its rows does not show.
 const MAX_GROUP_BYTES: usize = 4 << 20;
-/// Files that are sent again together, at first.
-const FIRST_GROUP_FILES: usize = 8;
+/// Files that are sent again together: what a group costs, and what its next refusal costs, are about the same then.
+const RESENT_GROUP_FILES: usize = 16;
 /// Rejects that wait for the end of the COPY.
 const MAX_GROUP_REJECT_BYTES: usize = 1 << 20;
 
@@ -78,8 +78,8 @@ impl<'a> SmallFiles<'a> {
 
     /// Postgres has refused a row of these files: loads the others.
     ///
-    /// What stands behind a refused file is sent in groups that begin small and double: it was sent once already, in vain,
-    /// and the next refusal should not cost all of it again.
+    /// What stands behind a refused file is sent in small groups: it was sent once already, in vain, and the next refusal
+    /// should not cost all of it again.
     async fn load_others(
         &self,
         files: Vec<WholeFile>,
@@ -89,10 +89,9 @@ impl<'a> SmallFiles<'a> {
         // The next batch is the last one, so that files stay in their order.
         let mut batches = Vec::new();
         self.set_apart(files, failure, &mut batches, outcomes).await?;
-        let mut group_files = FIRST_GROUP_FILES;
         while let Some(mut batch) = batches.pop() {
-            if !batch.is_good && batch.files.len() > group_files {
-                let files = batch.files.split_off(group_files);
+            if !batch.is_good && batch.files.len() > RESENT_GROUP_FILES {
+                let files = batch.files.split_off(RESENT_GROUP_FILES);
                 batches.push(Batch { files, is_good: false });
             }
             let mut group = Group::begin(self.table).await?;
@@ -101,14 +100,8 @@ impl<'a> SmallFiles<'a> {
                 Err(failure) => Err(failure),
             };
             match ended {
-                Ok(loads) => {
-                    outcomes.loaded(loads).await?;
-                    group_files *= if batch.is_good { 1 } else { 2 };
-                }
-                Err(failure) => {
-                    self.set_apart(group.files, failure, &mut batches, outcomes).await?;
-                    group_files = FIRST_GROUP_FILES;
-                }
+                Ok(loads) => outcomes.loaded(loads).await?,
+                Err(failure) => self.set_apart(group.files, failure, &mut batches, outcomes).await?,
             }
         }
         Ok(())
