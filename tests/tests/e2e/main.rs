@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod bad_files;
+mod columns;
 mod commands;
 mod discovery;
 mod main_line;

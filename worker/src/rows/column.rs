@@ -3,6 +3,7 @@
 use longshore_common::dataset::{Column, ColumnType, Csv};
 
 use super::{
+    fields::Cell,
     nulls::Nulls,
     plan::PlanError,
     rules::{Rule, Rules},
@@ -22,6 +23,8 @@ pub(super) struct ColumnPlan {
     required: bool,
     padding: Padding,
     nulls: Nulls,
+    /// A plain number is a value: no rule is to be held against it, and it is none of the texts for no value.
+    takes_plain_numbers: bool,
     /// `None` for most columns, which then pay nothing for the keys of the others.
     special: Option<Box<Special>>,
 }
@@ -65,6 +68,7 @@ impl ColumnPlan {
             _ => Padding::Spaces,
         };
         let nulls = column.null.as_ref().unwrap_or(&csv.null).iter();
+        let nulls = Nulls::new(nulls.map(|text| padding.strip_text(text)), column_type);
         let notation = Notation::compile(column).map_err(refused)?;
         let rules = Rules::compile(column).map_err(refused)?;
         let is_special = !matches!(notation, Notation::Plain) || !rules.is_empty();
@@ -74,15 +78,30 @@ impl ColumnPlan {
             column_type,
             required: column.required,
             padding,
-            nulls: Nulls::new(nulls.map(|text| padding.strip_text(text)), column_type),
+            takes_plain_numbers: !is_special && !nulls.may_be_numbers(),
+            nulls,
             special: is_special.then(|| Box::new(Special { notation, rules })),
         })
     }
 
     /// Appends the field as COPY wants it: its length and binary form, or NULL. After a fault `out` may hold a part.
     /// `scratch` is overwritten.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(
+        &self,
+        cell: Cell<'_>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnFault> {
+        if self.takes_plain_numbers && value::append_plain(self.column_type, cell.head, cell.text.len(), out)
+        {
+            return Ok(());
+        }
+        self.append_any(cell.text, cell.quoted, scratch, out)
+    }
+
+    #[inline(never)]
+    fn append_any(
         &self,
         field: &[u8],
         quoted: bool,

@@ -27,26 +27,50 @@ impl Field {
         Self { start: start as u32, end: end as u32, form }
     }
 
-    pub(super) fn is_quoted(self) -> bool {
-        self.form != Form::Plain
+    /// The field as its column sees it; `scratch` is overwritten if quotes have to be halved.
+    #[inline(always)]
+    pub(super) fn cell<'a>(self, record: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> Cell<'a> {
+        let head = &record[..self.end as usize];
+        let text = &head[self.start as usize..];
+        match self.form {
+            Form::Plain => Cell { head, text, quoted: false },
+            Form::Quoted => Cell { head, text, quoted: true },
+            Form::Doubled => {
+                let text = halved(text, quote, scratch);
+                Cell { head: text, text, quoted: true }
+            }
+        }
     }
+}
 
-    /// The field's text; `scratch` is overwritten if quotes have to be halved.
-    #[inline]
-    pub(super) fn text<'a>(self, record: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let raw = &record[self.start as usize..self.end as usize];
-        if self.form != Form::Doubled {
-            return raw;
-        }
-        scratch.clear();
-        let mut rest = raw;
-        while let Some(at) = memchr(quote, rest) {
-            scratch.extend_from_slice(&rest[..=at]);
-            rest = rest.get(at + 2..).unwrap_or_default();
-        }
-        scratch.extend_from_slice(rest);
-        scratch
+/// A field's text and how it stands in its record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell<'a> {
+    /// What ends with the text, from the record's begin where that is possible: numbers are read in words, which may
+    /// begin before the text does.
+    pub(super) head: &'a [u8],
+    pub(super) text: &'a [u8],
+    /// It stands in quotes.
+    pub(super) quoted: bool,
+}
+
+impl<'a> From<&'a [u8]> for Cell<'a> {
+    /// A text by itself, without quotes.
+    fn from(text: &'a [u8]) -> Self {
+        Self { head: text, text, quoted: false }
     }
+}
+
+#[inline(never)]
+fn halved<'a>(raw: &[u8], quote: u8, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    scratch.clear();
+    let mut rest = raw;
+    while let Some(at) = memchr(quote, rest) {
+        scratch.extend_from_slice(&rest[..=at]);
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    scratch.extend_from_slice(rest);
+    scratch
 }
 
 /// Fills `fields` with the fields of a record without quoted ones.
@@ -105,8 +129,8 @@ mod tests {
         split_quoted(record.as_bytes(), b',', b'"', &mut fields);
         let mut scratch = Vec::new();
         let text = |field: &Field| {
-            let bytes = field.text(record.as_bytes(), b'"', &mut scratch).to_vec();
-            (String::from_utf8(bytes).unwrap(), field.is_quoted())
+            let cell = field.cell(record.as_bytes(), b'"', &mut scratch);
+            (String::from_utf8(cell.text.to_vec()).unwrap(), cell.quoted)
         };
         fields.iter().map(text).collect()
     }

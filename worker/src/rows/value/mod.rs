@@ -11,6 +11,9 @@ mod integer;
 mod notation;
 mod number;
 mod numeric;
+mod plain;
+#[cfg(test)]
+mod properties;
 mod text;
 mod uuid;
 
@@ -18,6 +21,7 @@ use longshore_common::dataset::ColumnType;
 
 pub(super) use compare::{compare, other_zero};
 pub(super) use notation::Notation;
+pub(super) use plain::append_plain;
 
 /// How a text does not fit its column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
