@@ -23,8 +23,8 @@ pub(super) struct ColumnPlan {
     required: bool,
     padding: Padding,
     nulls: Nulls,
-    /// A plain number is a value: no rule is to be held against it, and it is none of the texts for no value.
-    takes_plain_numbers: bool,
+    /// Given where a plain number is a value: no rule is to be held against it, and it is none of the texts for no value.
+    plain_type: Option<ColumnType>,
     /// `None` for most columns, which then pay nothing for the keys of the others.
     special: Option<Box<Special>>,
 }
@@ -78,7 +78,7 @@ impl ColumnPlan {
             column_type,
             required: column.required,
             padding,
-            takes_plain_numbers: !is_special && !nulls.may_be_numbers(),
+            plain_type: (!is_special && !nulls.may_be_numbers()).then_some(column_type),
             nulls,
             special: is_special.then(|| Box::new(Special { notation, rules })),
         })
@@ -93,8 +93,7 @@ impl ColumnPlan {
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), ColumnFault> {
-        if self.takes_plain_numbers && value::append_plain(self.column_type, cell.head, cell.text.len(), out)
-        {
+        if value::append_plain(self.plain_type, cell.head, cell.text.len(), out) {
             return Ok(());
         }
         self.append_any(cell.text, cell.quoted, scratch, out)

@@ -20,16 +20,22 @@ pub(super) fn append_bigint(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit
     Ok(())
 }
 
+/// Most small numbers have one or two digits: these are not worth a call.
+#[inline(always)]
 pub(super) fn append_plain_smallint(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
-    let digit = |byte: u8| i16::from(byte.wrapping_sub(b'0'));
+    let digit = |byte: u8| byte - b'0';
     let number = match (length, head) {
         (1, [.., ones @ b'0'..=b'9']) => digit(*ones),
         (2, [.., tens @ b'0'..=b'9', ones @ b'0'..=b'9']) => 10 * digit(*tens) + digit(*ones),
-        _ => match plain::whole(head, length).map(i16::try_from) {
-            Some(Ok(number)) => number,
-            _ => return false,
-        },
+        _ => return append_longer_smallint(head, length, out),
     };
+    out.extend_from_slice(&[0, 0, 0, 2, 0, number]);
+    true
+}
+
+#[inline(never)]
+fn append_longer_smallint(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(Ok(number)) = plain::whole(head, length).map(i16::try_from) else { return false };
     let [high, low] = number.to_be_bytes();
     out.extend_from_slice(&[0, 0, 0, 2, high, low]);
     true

@@ -14,6 +14,7 @@ mod numeric;
 mod plain;
 #[cfg(test)]
 mod properties;
+mod small_numeric;
 mod text;
 mod uuid;
 

@@ -1,75 +1,11 @@
 //! Exact decimal numbers in Postgres' binary form: how many base-10000 digits there are, the first one's weight (its
 //! power of 10000), the sign, the scale to show, then the digits.
 
-use super::{Misfit, plain, signed};
+use super::{Misfit, signed};
 
-const POWERS_OF_TEN: [u64; MAX_PLAIN_DIGITS + 1] = {
-    let mut powers = [1; MAX_PLAIN_DIGITS + 1];
-    let mut index = 1;
-    while index < powers.len() {
-        powers[index] = powers[index - 1] * 10;
-        index += 1;
-    }
-    powers
-};
-const MINUS: u16 = 0x4000;
+pub(super) const MINUS: u16 = 0x4000;
 /// Larger exponents change nothing: no record is long enough for zeros that would make up for them.
 const MAX_EXPONENT: i64 = 1 << 40;
-
-/// A `u64` has room for so many digits.
-const MAX_PLAIN_DIGITS: usize = 19;
-
-/// As [`append`], for numbers that a `u64` can hold in units of the last base-10000 digit.
-pub(super) fn append_plain(
-    head: &[u8],
-    length: usize,
-    precision: u16,
-    scale: u16,
-    out: &mut Vec<u8>,
-) -> bool {
-    let (precision, scale) = (usize::from(precision), usize::from(scale));
-    let groups_of_fraction = scale.div_ceil(4);
-    // Zeros that make the fraction a whole count of base-10000 digits.
-    let padding = 4 * groups_of_fraction - scale;
-    if precision + padding > MAX_PLAIN_DIGITS {
-        return false;
-    }
-    let Some(plain::Decimal { negative, digits, scale: written }) = plain::decimal(head, length) else {
-        return false;
-    };
-    // What has more digits behind the point than the type may still have zeros there, which is for the slow way to see.
-    let (Some(missing), Some(limit)) = (scale.checked_sub(written), POWERS_OF_TEN.get(precision)) else {
-        return false;
-    };
-    if digits >= limit / POWERS_OF_TEN[missing] {
-        return false;
-    }
-    let mut rest = digits * POWERS_OF_TEN[missing + padding];
-    // Base-10000 digits from the last to the first, each as 16 bits.
-    let (mut packed, mut count) = (0_u128, 0);
-    while rest > 0 {
-        packed |= u128::from(rest % 10_000) << (16 * count);
-        rest /= 10_000;
-        count += 1;
-    }
-    let zeros = if packed == 0 { 0 } else { packed.trailing_zeros() as usize / 16 };
-    let shown = count - zeros;
-    let weight = if count == 0 { 0 } else { count as i16 - 1 - groups_of_fraction as i16 };
-    let sign = if negative && count > 0 { MINUS } else { 0 };
-
-    let mut field = [0; 28];
-    field[..4].copy_from_slice(&(8 + 2 * shown as u32).to_be_bytes());
-    field[4..6].copy_from_slice(&(shown as u16).to_be_bytes());
-    field[6..8].copy_from_slice(&weight.to_be_bytes());
-    field[8..10].copy_from_slice(&sign.to_be_bytes());
-    field[10..12].copy_from_slice(&(scale as u16).to_be_bytes());
-    field[12..].copy_from_slice(&(packed << (16 * (8 - count) as u32 % 128)).to_be_bytes());
-    // A write of a fixed length is cheaper than one of the right length.
-    let length = out.len() + 12 + 2 * shown;
-    out.extend_from_slice(&field);
-    out.truncate(length);
-    true
-}
 
 pub(super) fn append(text: &[u8], precision: u16, scale: u16, out: &mut Vec<u8>) -> Result<(), Misfit> {
     let decimal = Decimal::read(text)?;

@@ -3,29 +3,30 @@
 
 use longshore_common::dataset::ColumnType;
 
-use super::{boolean, float, integer, numeric};
+use super::{boolean, float, integer, small_numeric};
 
 /// Appends the value if it is plainly written and its type surely holds it; else appends nothing, and says so.
 ///
 /// The text is the last `length` bytes of `head`. What stands before it is not looked at, but may be loaded with it.
 #[inline(always)]
 pub(in crate::rows) fn append_plain(
-    column_type: ColumnType,
+    plain_type: Option<ColumnType>,
     head: &[u8],
     length: usize,
     out: &mut Vec<u8>,
 ) -> bool {
-    match column_type {
-        ColumnType::SmallInt => integer::append_plain_smallint(head, length, out),
-        ColumnType::Integer => integer::append_plain_integer(head, length, out),
-        ColumnType::BigInt => integer::append_plain_bigint(head, length, out),
-        ColumnType::Real => float::append_plain_real(head, length, out),
-        ColumnType::Double => float::append_plain_double(head, length, out),
-        ColumnType::Numeric { precision, scale } => {
-            numeric::append_plain(head, length, precision, scale, out)
+    use ColumnType as T;
+    match plain_type {
+        Some(T::SmallInt) => integer::append_plain_smallint(head, length, out),
+        Some(T::Integer) => integer::append_plain_integer(head, length, out),
+        Some(T::BigInt) => integer::append_plain_bigint(head, length, out),
+        Some(T::Real) => float::append_plain_real(head, length, out),
+        Some(T::Double) => float::append_plain_double(head, length, out),
+        Some(T::Numeric { precision, scale }) => {
+            small_numeric::append_plain(head, length, precision, scale, out)
         }
-        ColumnType::Boolean => boolean::append_plain(head, length, out),
-        _ => false,
+        Some(T::Boolean) => boolean::append_plain(head, length, out),
+        Some(T::Text | T::Date | T::Timestamp | T::TimestampTz | T::Uuid) | None => false,
     }
 }
 
@@ -140,7 +141,7 @@ mod tests {
     /// What the plain way appends; nothing if it leaves the text to others.
     fn plainly(column_type: ColumnType, head: &[u8], length: usize) -> Option<Vec<u8>> {
         let mut out = vec![b'x'];
-        let appended = append_plain(column_type, head, length, &mut out);
+        let appended = append_plain(Some(column_type), head, length, &mut out);
         assert!(appended || out == [b'x'], "what is not appended leaves nothing");
         appended.then(|| out[1..].to_vec())
     }
