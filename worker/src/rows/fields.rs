@@ -31,13 +31,13 @@ impl Field {
     #[inline(always)]
     pub(super) fn cell<'a>(self, record: &'a [u8], quote: u8, scratch: &'a mut Vec<u8>) -> Cell<'a> {
         let head = &record[..self.end as usize];
-        let text = &head[self.start as usize..];
+        let length = (self.end - self.start) as usize;
         match self.form {
-            Form::Plain => Cell { head, text, quoted: false },
-            Form::Quoted => Cell { head, text, quoted: true },
+            Form::Plain => Cell { head, length, quoted: false },
+            Form::Quoted => Cell { head, length, quoted: true },
             Form::Doubled => {
-                let text = halved(text, quote, scratch);
-                Cell { head: text, text, quoted: true }
+                let text = halved(&head[self.start as usize..], quote, scratch);
+                Cell { head: text, length: text.len(), quoted: true }
             }
         }
     }
@@ -46,18 +46,19 @@ impl Field {
 /// A field's text and how it stands in its record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell<'a> {
-    /// What ends with the text, from the record's begin where that is possible: numbers are read in words, which may
-    /// begin before the text does.
+    /// Ends with the text, and begins where the record does if it can: numbers are read in words, which may begin before
+    /// the text does.
     pub(super) head: &'a [u8],
-    pub(super) text: &'a [u8],
+    /// Of the text.
+    pub(super) length: usize,
     /// It stands in quotes.
     pub(super) quoted: bool,
 }
 
-impl<'a> From<&'a [u8]> for Cell<'a> {
-    /// A text by itself, without quotes.
-    fn from(text: &'a [u8]) -> Self {
-        Self { head: text, text, quoted: false }
+impl<'a> Cell<'a> {
+    #[inline(always)]
+    pub(super) fn text(self) -> &'a [u8] {
+        &self.head[self.head.len() - self.length..]
     }
 }
 
@@ -130,7 +131,7 @@ mod tests {
         let mut scratch = Vec::new();
         let text = |field: &Field| {
             let cell = field.cell(record.as_bytes(), b'"', &mut scratch);
-            (String::from_utf8(cell.text.to_vec()).unwrap(), cell.quoted)
+            (String::from_utf8(cell.text().to_vec()).unwrap(), cell.quoted)
         };
         fields.iter().map(text).collect()
     }

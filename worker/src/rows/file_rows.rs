@@ -146,7 +146,7 @@ impl Rows {
             let reason = breakage.reason(csv.max_record_bytes.0 as usize);
             return Err(FileError::UnreadableHeader { line, reason });
         }
-        let name = |field: &Field| field.cell(piece.bytes, csv.quote as u8, &mut Vec::new()).text.to_vec();
+        let name = |field: &Field| field.cell(piece.bytes, csv.quote as u8, &mut Vec::new()).text().to_vec();
         let names: Vec<_> = self.fields.iter().map(name).collect();
         let header = Header::resolve(&self.plan.columns, csv.extra_columns, &names)?;
         self.encoder = Some(Encoder::new(&self.plan, header, self.file_id));

@@ -20,7 +20,7 @@ type Value = Option<Vec<u8>>;
 
 fn append(column: &ColumnPlan, field: &[u8], quoted: bool) -> Result<Value, ColumnFault> {
     let mut out = Vec::new();
-    let cell = Cell { head: field, text: field, quoted };
+    let cell = Cell { head: field, length: field.len(), quoted };
     column.append(cell, &mut b"left over".to_vec(), &mut out)?;
     let (length, value) = out.split_first_chunk().unwrap();
     match i32::from_be_bytes(*length) {
