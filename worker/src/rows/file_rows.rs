@@ -152,7 +152,7 @@ impl Rows {
         if let Kind::Broken(breakage) = piece.kind {
             return Err(unreadable(breakage.reason(csv.max_record_bytes.0 as usize)));
         }
-        let name = |field: &Field| field.text(piece.bytes, dialect, &mut Vec::new()).to_vec();
+        let name = |field: &Field| field.cell(piece.bytes, dialect, &mut Vec::new()).text().to_vec();
         let names: Vec<_> = piece.fields.iter().map(name).collect();
         let header = match Header::resolve(columns, csv.extra_columns, piece.bytes, &names) {
             // Read with the wrong encoding, names are not what they are.
