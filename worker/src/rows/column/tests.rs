@@ -344,7 +344,7 @@ fn a_reason_says_what_was_expected_and_never_what_the_file_says() {
             "date",
             "format = \"%d.%m.%Y\"",
             "7",
-            "not a date: a date as `%d.%m.%Y`, an existing day of the years 1 to 9999",
+            "not a date: a date as `%d.%m.%Y`, an existing day of the years 1000 to 9999",
         ),
         (
             "smallint",

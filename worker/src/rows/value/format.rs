@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use chrono::{
     DateTime, Datelike, NaiveDateTime, Timelike,
-    format::{Fixed, Item, Numeric, ParseError, ParseErrorKind, Parsed, StrftimeItems, parse},
+    format::{
+        Fixed, Item, Numeric, ParseError, ParseErrorKind, Parsed, StrftimeItems, parse, parse_and_remainder,
+    },
 };
 use longshore_common::dataset::ColumnType;
 
@@ -77,21 +79,34 @@ impl Format {
     fn parse(&self, text: &str) -> Result<Parsed, Misfit> {
         let mut parsed = Parsed::new();
         parse(&mut parsed, text, self.items.iter()).map_err(misfit)?;
-        // `%Y` also reads `24`, as the year 24.
-        if let Some(year @ 0..1000) = parsed.year()
-            && !text.contains(&format!("{year:04}"))
-        {
+        // `%Y` also reads `24`, as the year 24; nobody can tell that from the year that was meant.
+        if [parsed.year(), parsed.isoyear()].into_iter().flatten().any(|year| (0..1000).contains(&year)) {
             return Err(Misfit::Type);
         }
-        if has_lost_digits(text.as_bytes()) {
+        if self.loses_digits(text) {
             return Err(Misfit::Range);
         }
         Ok(parsed)
     }
 
+    /// Whether the second's fraction has digits that chrono skips and that are not zeros.
+    fn loses_digits(&self, text: &str) -> bool {
+        let is_fraction = |item: &Item<'_>| matches!(item, Item::Fixed(fixed) if has_fraction(fixed));
+        let Some(place) = self.items.iter().position(is_fraction) else { return false };
+        let before = self.items[..place].iter();
+        let Ok(rest) = parse_and_remainder(&mut Parsed::new(), text, before) else { return false };
+        // Where the fraction is left out, something else follows; a time by RFC 3339 begins with its date.
+        let behind_point = match self.items[place] {
+            Item::Fixed(Fixed::RFC3339) => rest.split_once('.').map(|(_, digits)| digits),
+            _ => rest.strip_prefix('.'),
+        };
+        let digits = behind_point.unwrap_or_default().bytes().take_while(u8::is_ascii_digit);
+        digits.skip(NANOSECOND_DIGITS).any(|byte| byte != b'0')
+    }
+
     /// What was expected.
     pub(super) fn expected(&self, column_type: ColumnType) -> String {
-        format!("a {column_type} as `{}`, an existing day of the years 1 to 9999", self.text)
+        format!("a {column_type} as `{}`, an existing day of the years 1000 to 9999", self.text)
     }
 }
 
@@ -135,14 +150,12 @@ fn microseconds(time: NaiveDateTime) -> Result<i64, Misfit> {
     Ok(time.and_utc().timestamp_micros() - EPOCH_MICROSECONDS)
 }
 
-/// Whether a fraction has digits that chrono skips and that are not zeros.
-fn has_lost_digits(text: &[u8]) -> bool {
-    let mut fractions = text.split(|&byte| byte == b'.').skip(1);
-    let lost = |fraction: &[u8]| {
-        let mut digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).skip(NANOSECOND_DIGITS);
-        digits.any(|&byte| byte != b'0')
-    };
-    fractions.any(lost)
+/// Those that chrono reads as a point and digits.
+fn has_fraction(item: &Fixed) -> bool {
+    matches!(
+        item,
+        Fixed::Nanosecond | Fixed::Nanosecond3 | Fixed::Nanosecond6 | Fixed::Nanosecond9 | Fixed::RFC3339
+    )
 }
 
 fn misfit(error: ParseError) -> Misfit {
@@ -193,10 +206,6 @@ mod tests {
         }
         assert_eq!(typed(ColumnType::Date, "%d%m%y", "010169"), Ok(iso(ColumnType::Date, "2069-01-01")));
         assert_eq!(typed(ColumnType::Date, "%d%m%y", "010170"), Ok(iso(ColumnType::Date, "1970-01-01")));
-        assert_eq!(
-            typed(ColumnType::Date, "%d.%m.%Y", "01.01.0024"),
-            Ok(iso(ColumnType::Date, "0024-01-01"))
-        );
     }
 
     #[test]
@@ -239,12 +248,21 @@ mod tests {
 
     #[test]
     fn what_is_not_written_so_is_told_from_what_does_not_exist() {
-        let malformed =
-            ["", "29.02", "29.02.24", "29.02.2024x", "29.02.2024 ", "29/02/2024", "x", "\u{ff12}9.02.2024"];
+        let malformed = [
+            "",
+            "29.02",
+            "29.02.24",
+            "29.02.0024",
+            "29.02.2024x",
+            "29.02.2024 ",
+            "29/02/2024",
+            "x",
+            "\u{ff12}9.02.2024",
+        ];
         for text in malformed {
             assert_eq!(typed(ColumnType::Date, "%d.%m.%Y", text), Err(Misfit::Type), "{text}");
         }
-        for text in ["30.02.2024", "00.01.2024", "01.13.2024", "01.01.0000", "01.01.-0044", "01.01.+12024"] {
+        for text in ["30.02.2024", "00.01.2024", "01.13.2024", "01.01.-0044", "01.01.+12024"] {
             assert_eq!(typed(ColumnType::Date, "%d.%m.%Y", text), Err(Misfit::Range), "{text}");
         }
         assert_eq!(typed(ColumnType::Date, "%a %F", "Mon 2024-02-29"), Err(Misfit::Range));
@@ -257,8 +275,12 @@ mod tests {
             "2024-02-29 23:59:60",
             "2024-02-29 23:59:59.0000001",
             "2024-02-29 23:59:59.0000000000001",
-            "0000-12-31 23:59:59",
         ];
+        // The year 24 is no 2024, whatever stands elsewhere in the text; and digits that are no fraction are none lost.
+        let short_year = typed(ColumnType::Timestamp, "%d.%m.%Y %H:%M:%S%.f", "01.02.24 10:00:00.0024");
+        assert_eq!(short_year, Err(Misfit::Type));
+        let run_together = typed(ColumnType::Timestamp, "%d.%m.%Y%H%M%S", "01.02.2024235906");
+        assert_eq!(run_together, Ok(iso(ColumnType::Timestamp, "2024-02-01 23:59:06")));
         for column_type in [ColumnType::Timestamp, ColumnType::TimestampTz] {
             for text in beyond {
                 assert_eq!(typed(column_type, "%F %H:%M:%S%.f", text), Err(Misfit::Range), "{text}");
@@ -277,7 +299,7 @@ mod tests {
         ) {
             let date = DateTime::UNIX_EPOCH.date_naive().checked_add_signed(chrono::TimeDelta::days(i64::from(day)));
             let date = date.unwrap().min(chrono::NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
-            prop_assume!(date.year() >= 1 && date.iso_week().year() >= 1);
+            prop_assume!(date.year() >= 1000 && date.iso_week().year() >= 1000);
             let written = date.and_time(chrono::NaiveTime::MIN).format(format).to_string();
             let mut expected = Vec::new();
             date_time::append_date(date.format("%Y-%m-%d").to_string().as_bytes(), &mut expected).unwrap();
@@ -290,6 +312,7 @@ mod tests {
             format in prop::sample::select(vec!["%d.%m.%Y %H:%M:%S%.6f", "%+", "%Y%m%d%H%M%S%6f", "%b %e %Y %I:%M:%S%.f %p %z"]),
         ) {
             let time = DateTime::from_timestamp_micros(microseconds).unwrap();
+            prop_assume!(time.year() >= 1000);
             let written = time.format(format).to_string();
             let expected = iso(ColumnType::TimestampTz, &time.format("%Y-%m-%d %H:%M:%S%.6f").to_string());
             prop_assert_eq!(typed(ColumnType::TimestampTz, format, &written), Ok(expected), "{}", written);
