@@ -177,10 +177,10 @@ async fn a_pattern_with_line_breaks_and_escapes_stays_in_its_line() {
     let stage = Stage::new().await;
     let file = stage.put("a.csv", "code\nx\n");
     let spec = "name = \"codes\"\nsource = \"file:///srv/codes\"\n[target]\ntable = \"reporting.codes\"\n\
-                [[columns]]\nname = \"code\"\ntype = \"text\"\npattern = \"A\\n\\u001b[2JB\"\n";
+                [[columns]]\nname = \"code\"\ntype = \"text\"\npattern = \"A\\n\\u001bcB\"\n";
     let path = stage.folder().join("codes.toml");
     std::fs::write(&path, spec).unwrap();
     let said = stage.run(&["validate", path.to_str().unwrap(), file.to_str().unwrap()]).await;
-    assert!(said.stdout.contains("pattern `A\\n\\u{1b}[2JB`"), "{said:?}");
+    assert!(said.stdout.contains("pattern `A\\n\\u{1b}cB`"), "{said:?}");
     assert!(!said.stdout.contains('\u{1b}'), "{said:?}");
 }
