@@ -5,10 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{Database, DatabaseConfig, secret},
+    database::{Database, DatabaseConfig},
     queue::{Queue, QueueConfig},
 };
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::output::WrongCall;
@@ -18,22 +17,26 @@ use crate::output::WrongCall;
 pub(crate) struct DatabaseArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseConfig,
-
-    /// How long a start waits for its servers, such as 60s
-    #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout, value_name = "DURATION", help_heading = "Servers")]
-    pub(crate) connect_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 }
 
 /// A command that talks to Postgres only where it has to.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("database_url", |arg| arg.required(false)))]
 pub(crate) struct OptionalDatabaseArgs {
-    /// Postgres, for example postgres://user:password@host/name?sslmode=require
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, value_name = "URL", help_heading = "Servers")]
-    database_url: Option<SecretString>,
+    #[command(flatten)]
+    database: Option<DatabaseConfig>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
 
+/// How long a command waits for its servers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WaitArgs {
     /// How long a start waits for its servers, such as 60s
     #[arg(long, env = "LONGSHORE_CONNECT_TIMEOUT", default_value = "60s", value_parser = timeout, value_name = "DURATION", help_heading = "Servers")]
-    connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
 }
 
 /// A command that talks to Postgres and RabbitMQ.
@@ -65,10 +68,10 @@ pub(crate) async fn unless_stopped<T>(
 impl OptionalDatabaseArgs {
     /// The database is needed after all; `otherwise` says when it is not.
     pub(crate) fn required(self, otherwise: &str) -> Result<DatabaseArgs, WrongCall> {
-        let database_url = self.database_url.ok_or_else(|| {
+        let database = self.database.ok_or_else(|| {
             WrongCall(format!("an applied dataset needs DATABASE_URL or --database-url; {otherwise}"))
         })?;
-        Ok(DatabaseArgs { database: DatabaseConfig { database_url }, connect_timeout: self.connect_timeout })
+        Ok(DatabaseArgs { database, wait: self.wait })
     }
 }
 
@@ -79,7 +82,7 @@ impl DatabaseArgs {
 
     /// A pool whose server has answered.
     pub(crate) async fn pool(&self, application_name: &str, size: usize) -> anyhow::Result<Pool> {
-        self.checked(application_name)?.connected_pool(size, self.connect_timeout).await
+        self.checked(application_name)?.connected_pool(size, self.wait.connect_timeout).await
     }
 }
 
@@ -87,5 +90,40 @@ impl ServerArgs {
     /// Checks the settings of both servers before it waits for either.
     pub(crate) fn checked(&self, application_name: &str) -> anyhow::Result<(Database, Queue)> {
         Ok((self.database.checked(application_name)?, Queue::new(&self.queue)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Call {
+        #[command(flatten)]
+        servers: OptionalDatabaseArgs,
+    }
+
+    #[test]
+    fn a_command_that_may_need_the_database_takes_its_settings_and_does_without() {
+        let url = "--database-url=postgres://host/name";
+        let cases: [(&[&str], bool, u64); 4] = [
+            (&[], false, 60),
+            (&["--connect-timeout=3s"], false, 3),
+            (&[url], true, 60),
+            (&[url, "--connect-timeout=3s"], true, 3),
+        ];
+        for (arguments, has_database, seconds) in cases {
+            // The environment of the tests may name a database.
+            let command = <Call as clap::CommandFactory>::command().mut_args(|arg| arg.env(None::<&str>));
+            let matches = command.get_matches_from([&["validate"], arguments].concat());
+            let call = <Call as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            assert_eq!(call.servers.wait.connect_timeout, Duration::from_secs(seconds));
+            match call.servers.required("otherwise") {
+                Ok(_) => assert!(has_database, "{arguments:?}"),
+                Err(error) => assert!(!has_database && error.to_string().contains("otherwise"), "{error}"),
+            }
+        }
     }
 }

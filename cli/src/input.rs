@@ -3,11 +3,12 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, Metadata, OpenOptions},
-    io,
+    io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
+use longshore_common::dataset::HumanBytes;
 use url::Url;
 
 use crate::output::{self, WrongCall};
@@ -39,13 +40,27 @@ impl InputFile {
         Ok(Self { name: shown, path, size_in_bytes: metadata.len() })
     }
 
-    /// Links are followed: the caller named them.
     pub(crate) fn open(&self) -> io::Result<File> {
-        // What has taken the file's place since it was found may be a FIFO, which must not hang.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
-        refuse_irregular(&file.metadata()?)?;
-        Ok(file)
+        open(&self.path)
     }
+}
+
+/// Reads a file that must be a text of at most `max_bytes`.
+pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    // One byte more tells that there are more.
+    if open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)? as u64 > max_bytes {
+        return Err(io::Error::other(format!("is larger than {}", String::from(HumanBytes(max_bytes)))));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8"))
+}
+
+/// Links are followed: the caller named them.
+fn open(path: &Path) -> io::Result<File> {
+    // A FIFO must not hang, also one that has taken a file's place since it was found.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    refuse_irregular(&file.metadata()?)?;
+    Ok(file)
 }
 
 fn path(name: &OsStr) -> Result<PathBuf, String> {
@@ -67,8 +82,6 @@ fn refuse_irregular(metadata: &Metadata) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     #[test]
@@ -105,5 +118,27 @@ mod tests {
             let message = InputFile::find(name).err().unwrap().to_string();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn a_text_is_a_regular_file_of_bounded_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe.toml")).status().unwrap().success());
+        std::fs::write(path("fits.toml"), "12345").unwrap();
+        std::fs::write(path("large.toml"), "123456").unwrap();
+        std::fs::write(path("latin.toml"), b"\xe4").unwrap();
+        assert_eq!(read_text(&path("fits.toml"), 5).unwrap(), "12345");
+        for (name, expected) in [
+            ("pipe.toml", "no regular file"),
+            ("large.toml", "larger than 5 B"),
+            ("latin.toml", "not UTF-8"),
+            (".", "no regular file"),
+        ] {
+            let message = read_text(&path(name), 5).unwrap_err().to_string();
+            assert!(message.contains(expected), "{name}: {message}");
+        }
+        // An endless device would fill the memory.
+        assert!(read_text(Path::new("/dev/zero"), 5).is_err());
     }
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 pub(crate) use longshore_common::telemetry::one_line;
 use longshore_common::{database::SettingError, dataset::SpecError, ledger};
+use longshore_worker::rows::PlanError;
 use serde::Serialize;
 use thiserror::Error;
 use tokio_postgres::{Client, error::SqlState};
@@ -35,8 +36,10 @@ pub(crate) async fn refuse_unknown_dataset(client: &Client, name: Option<&str>) 
 }
 
 pub(crate) fn is_wrong_call(error: &anyhow::Error) -> bool {
-    error.is::<WrongCall>()
-        || error.chain().any(|cause| cause.is::<SettingError>() || cause.is::<SpecError>())
+    let is_wrong = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<SettingError>() || cause.is::<SpecError>() || cause.is::<PlanError>()
+    };
+    error.is::<WrongCall>() || error.chain().any(is_wrong)
 }
 
 /// Whether a table of ours is missing, or the whole schema.

@@ -36,7 +36,7 @@ pub struct DatabaseConfig {
 }
 
 /// A value parser for settings that are never shown.
-pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+pub(crate) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
 

@@ -67,6 +67,11 @@ impl Content {
         Ok(length)
     }
 
+    /// Bytes given so far, after decompression.
+    pub(crate) fn bytes_given(&self) -> u64 {
+        self.bytes_given
+    }
+
     /// Bytes read from the store so far.
     pub(crate) fn stored_bytes(&self) -> u64 {
         match &self.form {

@@ -48,26 +48,24 @@ pub struct DryRunStep {
 /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true.
 pub fn dry_run(file: File, name: &str, plan: Arc<RowPlan>, mut show: impl FnMut(DryRunStep)) -> DryRun {
     let mut rows = FileRows::new(plan, 0);
-    let mut bytes_read = 0;
-    let outcome = read(Content::new(file, name), &mut rows, &mut bytes_read, &mut show);
+    let mut content = Content::new(file, name);
+    let outcome = read(&mut content, &mut rows, &mut show);
     DryRun {
         counts: rows.counts(),
-        bytes_read,
+        bytes_read: content.bytes_given(),
         failure: outcome.err().map(|failure| failure.for_operators()),
     }
 }
 
 fn read(
-    mut content: Content,
+    content: &mut Content,
     rows: &mut FileRows,
-    bytes_read: &mut u64,
     show: &mut impl FnMut(DryRunStep),
 ) -> Result<(), Failure> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut output = Output::default();
     loop {
         let length = content.read_chunk(&mut chunk)?;
-        *bytes_read += length as u64;
         let outcome = match length {
             0 => rows.finish(&mut output),
             _ => rows.push(&chunk[..length], &mut output),

@@ -15,8 +15,12 @@ use longshore_worker::rows::RowPlan;
 use super::infer::{self, InferArgs};
 use crate::{
     connect::DatabaseArgs,
+    input,
     output::{self, Table, WrongCall},
 };
+
+/// More is no spec: that of the widest table has some 100 KiB.
+const MAX_SPEC_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
@@ -104,7 +108,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
 /// Reads a spec file and checks it as far as that goes without a database.
 pub(super) fn read_spec(path: &Path) -> anyhow::Result<Dataset> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = input::read_text(path, MAX_SPEC_BYTES)
         .map_err(|error| WrongCall(format!("cannot read the spec {name}: {error}")))?;
     let spec = parse_spec(&name, &text, |variable| std::env::var(variable).ok())?;
     RowPlan::compile(&spec).with_context(|| name)?;

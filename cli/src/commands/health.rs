@@ -14,7 +14,7 @@ pub(crate) struct HealthArgs {
 /// Each server is asked, so that the answer names the one that is away.
 pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore health")?;
-    let timeout = args.servers.database.connect_timeout;
+    let timeout = args.servers.database.wait.connect_timeout;
     let (postgres, rabbitmq) =
         tokio::join!(database.connected_pool(1, timeout), queue.wait_until_ready(timeout));
     let answers = [

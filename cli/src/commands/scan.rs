@@ -57,7 +57,7 @@ struct FailedScan {
 pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore scan")?;
     let stop = shutdown::on_signal()?;
-    let pool = database.connected_pool(1, args.servers.database.connect_timeout).await?;
+    let pool = database.connected_pool(1, args.servers.database.wait.connect_timeout).await?;
     let names = chosen(&pool, args.dataset.as_deref()).await?;
     let options = ScanOptions { flush: args.flush, compare_all: args.all };
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let (rescued, published) = if stop.is_cancelled() {
         (0, 0)
     } else {
-        queue.wait_until_ready(args.servers.database.connect_timeout).await?;
+        queue.wait_until_ready(args.servers.database.wait.connect_timeout).await?;
         relay(&pool, queue, args.max_deaths, &stop).await?
     };
     let report = Report { scans, failed, rescued, published };

@@ -17,7 +17,7 @@ pub(crate) struct ScannerArgs {
 pub(crate) async fn run(args: ScannerArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore scanner")?;
     let stop = shutdown::on_signal()?;
-    let timeout = args.servers.database.connect_timeout;
+    let timeout = args.servers.database.wait.connect_timeout;
     let connecting = async {
         let pool = database.connected_pool(POOL_SIZE, timeout).await?;
         queue.wait_until_ready(timeout).await?;

@@ -37,7 +37,7 @@ struct Status {
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore status")?;
-    let timeout = args.servers.database.connect_timeout;
+    let timeout = args.servers.database.wait.connect_timeout;
     let pool = database.connected_pool(1, timeout).await?;
     if args.watch {
         return watch(&pool).await;

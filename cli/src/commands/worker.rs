@@ -17,7 +17,7 @@ pub(crate) struct WorkerArgs {
 pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let (database, queue) = args.servers.checked("longshore worker")?;
     let stop = shutdown::on_signal()?;
-    let timeout = args.servers.database.connect_timeout;
+    let timeout = args.servers.database.wait.connect_timeout;
     let connecting = async {
         let load_pool = database.connected_pool(usize::from(args.config.concurrency), timeout).await?;
         queue.wait_until_ready(timeout).await?;

@@ -111,3 +111,20 @@ async fn what_cannot_share_a_spec_is_refused() {
     let refused = stage.run(&["dataset", "infer", "s3://bucket/a.csv"]).await;
     assert!(refused.code == 2 && refused.stderr.contains("allowed are local paths"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_a_load_would_refuse_is_told() {
+    let stage = Stage::new().await;
+    let rows: String = (0..3000).map(|row| if row % 10 == 0 { "1\n" } else { "1,2\n" }).collect();
+    let path = stage.put("ragged.csv", format!("id,n\n{rows}"));
+    let inferred = stage.ok(&["dataset", "infer", path.to_str().unwrap()]).await;
+    assert!(inferred.stderr.contains("ragged.csv would FAIL: 300 of 3000 rows rejected"), "{inferred:?}");
+    let spec = stage.folder().join("ragged.toml");
+    let (usual, raised) = (&inferred.stdout, inferred.stdout.replace("# [rejects]\n", "[rejects]\n"));
+    let raised = raised.replace("# max_r", "max_r");
+    for (text, said) in [(usual, "1 of 1 file would FAIL"), (&raised, "2,700 of 3,000 rows would load")] {
+        std::fs::write(&spec, text).unwrap();
+        let validated = stage.run(&["validate", spec.to_str().unwrap(), path.to_str().unwrap()]).await;
+        assert!(validated.stdout.contains(said), "{validated:?}");
+    }
+}

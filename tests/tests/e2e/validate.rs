@@ -140,3 +140,47 @@ async fn a_wrong_call_is_told_before_anything_is_read() {
         assert!(refused.stderr.contains(expected), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn a_spec_that_is_wrong_is_a_wrong_call_wherever_it_is_read() {
+    let stage = Stage::new().await;
+    let file = stage.put("a.csv", "id\n1\n");
+    let spec = |keys: &str| {
+        format!(
+            "name = \"orders\"\nsource = \"file:///srv/orders\"\n[target]\ntable = \"reporting.orders\"\n\
+             [[columns]]\nname = \"id\"\n{keys}\n"
+        )
+    };
+    let cases = [
+        (spec("type = \"integr\""), "line 7, key `type`"),
+        (spec("type = \"integer\"\nmin = \"x\""), "key `columns.id.min`"),
+        (spec("type = \"text\"\npattern = \"(\""), "key `columns.id.pattern`"),
+        (spec(&"# long\n".repeat(150_000)), "is larger than 1 MiB"),
+    ];
+    let path = stage.folder().join("orders.toml");
+    for (text, expected) in cases {
+        std::fs::write(&path, text).unwrap();
+        let (spec, file) = (path.to_str().unwrap(), file.to_str().unwrap());
+        for arguments in [&["validate", spec, file][..], &["dataset", "apply", spec]] {
+            let refused = stage.run(arguments).await;
+            assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+            assert!(
+                refused.stderr.contains("orders.toml") && refused.stderr.contains(expected),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_with_line_breaks_and_escapes_stays_in_its_line() {
+    let stage = Stage::new().await;
+    let file = stage.put("a.csv", "code\nx\n");
+    let spec = "name = \"codes\"\nsource = \"file:///srv/codes\"\n[target]\ntable = \"reporting.codes\"\n\
+                [[columns]]\nname = \"code\"\ntype = \"text\"\npattern = \"A\\n\\u001bcB\"\n";
+    let path = stage.folder().join("codes.toml");
+    std::fs::write(&path, spec).unwrap();
+    let said = stage.run(&["validate", path.to_str().unwrap(), file.to_str().unwrap()]).await;
+    assert!(said.stdout.contains("pattern `A\\n\\u{1b}cB`"), "{said:?}");
+    assert!(!said.stdout.contains('\u{1b}'), "{said:?}");
+}
