@@ -18,7 +18,7 @@ pub(super) struct Decoder {
     encoding: &'static Encoding,
     /// Whether a mark may still come.
     at_start: bool,
-    /// The first bytes, until it is certain whether they are a mark.
+    /// The first bytes, until it is certain whether they are a mark and they have been taken.
     head: Vec<u8>,
     mark_length: usize,
     /// Of every encoding but UTF-8.
@@ -45,6 +45,8 @@ impl Decoder {
             }
             self.begin();
             bytes = &self.head[self.mark_length..];
+        } else {
+            self.head = Vec::new();
         }
         match &mut self.transcoder {
             Some(transcoder) => transcoder.decode(bytes, ended),

@@ -103,6 +103,14 @@ fn a_lines_offset_in_the_text_leads_to_its_offset_in_the_file() {
 }
 
 #[test]
+fn the_first_chunk_is_not_kept() {
+    let mut decoder = Decoder::new(FileEncoding::Auto);
+    assert_eq!(decoder.decode(&[b'a'; 1000], false).len(), 1000);
+    assert_eq!(decoder.decode(b"b", false), b"b");
+    assert_eq!(decoder.head.capacity(), 0);
+}
+
+#[test]
 fn lines_that_were_read_are_forgotten() {
     let mut decoder = Decoder::new(FileEncoding::Named(WINDOWS_1252));
     let mut length = 0;
