@@ -8,7 +8,7 @@ use super::{
     decode::Decoder,
     encode::Encoder,
     error::FileError,
-    fields::Field,
+    fields::{Field, MAX_FIELDS},
     header::Header,
     plan::RowPlan,
     reject::{Fault, Reject, RejectSummary},
@@ -152,6 +152,9 @@ impl Rows {
         if let Kind::Broken(breakage) = piece.kind {
             return Err(unreadable(breakage.reason(csv.max_record_bytes.0 as usize)));
         }
+        if piece.field_count > MAX_FIELDS {
+            return Err(FileError::TooManyColumns { line, found: piece.field_count as u64 });
+        }
         let name = |field: &Field| field.text(piece.bytes, dialect, &mut Vec::new()).to_vec();
         let names: Vec<_> = piece.fields.iter().map(name).collect();
         let header = match Header::resolve(columns, csv.extra_columns, piece.bytes, &names) {
@@ -177,9 +180,9 @@ impl Rows {
             None => {
                 // No header, and further columns are left out: the first record with enough fields says how many
                 // all of them must have, so that none is shifted.
-                let (found, expected) = (piece.fields.len(), self.plan.columns.len());
-                if found < expected {
-                    return Err(Fault::FieldCount { found, expected });
+                let (found, expected) = (piece.field_count, self.plan.columns.len());
+                if !(expected..=MAX_FIELDS).contains(&found) {
+                    return Err(Fault::FieldCount { expected });
                 }
                 let header = Header::by_position(expected, found);
                 self.encoder.insert(Encoder::new(&self.plan, header, self.file_id))
@@ -218,8 +221,8 @@ impl Rows {
                 (None, breakage.rule(), breakage.reason(self.plan.csv.max_record_bytes.0 as usize))
             }
             Fault::NotText(flaw, column) => (column, flaw.rule(), flaw.reason().to_owned()),
-            Fault::FieldCount { found, expected } => {
-                (None, "field_count", self.field_count_reason(found, expected))
+            Fault::FieldCount { expected } => {
+                (None, "field_count", self.field_count_reason(piece.field_count, expected))
             }
             Fault::Column(index, fault) => {
                 let (rule, reason) = self.plan.columns[index].explain(fault);

@@ -52,8 +52,8 @@ pub(super) enum Fault {
     Broken(Breakage),
     /// With the index of the column in which the flaw stands, if it is one of the spec.
     NotText(Flaw, Option<usize>),
+    /// The record has another number of fields.
     FieldCount {
-        found: usize,
         expected: usize,
     },
     /// The column's index, in the spec's order.
