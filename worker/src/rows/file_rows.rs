@@ -104,7 +104,7 @@ impl FileRows {
         self.decoder.forget_lines_before(self.splitter.offset());
         self.splitter.push(self.decoder.decode(bytes, ended));
         while let Some(piece) = self.splitter.next_piece(ended) {
-            self.rows.take(&piece, &self.decoder, out)?;
+            self.rows.take(&piece, &mut self.decoder, out)?;
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Rows {
         }
     }
 
-    fn take(&mut self, piece: &Piece<'_>, decoder: &Decoder, out: &mut Output) -> Result<(), FileError> {
+    fn take(&mut self, piece: &Piece<'_>, decoder: &mut Decoder, out: &mut Output) -> Result<(), FileError> {
         let line = i32::try_from(piece.line).map_err(|_| FileError::TooManyLines)?;
         if self.header_lines > 0 {
             self.header_lines -= 1;
