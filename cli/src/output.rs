@@ -1,9 +1,12 @@
 //! What commands print: tables that line up, one JSON value, errors in one line.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
 pub(crate) use longshore_common::telemetry::one_line;
 use longshore_common::{database::SettingError, dataset::SpecError, ledger};
 use serde::Serialize;
@@ -60,24 +63,39 @@ pub(crate) fn unless_reader_left(written: io::Result<()>) -> anyhow::Result<()> 
     }
 }
 
-/// A table without lines; the columns named by `numbers` are aligned to the right.
-pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec());
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding(if index == 0 { (0, 1) } else { (1, 1) });
-        if numbers.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
+/// A table without lines whose texts stay in their cells, whatever is in them.
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    /// The columns named by `numbers` are aligned to the right.
+    pub(crate) fn new(header: &[&str], numbers: &[usize]) -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_header(header.to_vec());
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding(if index == 0 { (0, 1) } else { (1, 1) });
+            if numbers.contains(&index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        Self(table)
+    }
+
+    pub(crate) fn add_row<const N: usize>(&mut self, cells: [String; N]) {
+        self.0.add_row(cells.map(|cell| one_line(&cell)));
+    }
+
+    /// Folds long cells so that a line fits the terminal; elsewhere a row stays one line, whatever its width.
+    pub(crate) fn fit(&mut self) {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        if let Some((terminal_size::Width(width), _)) = size {
+            self.0.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
     }
-    table
 }
 
-/// Folds long cells so that a line fits the terminal; elsewhere a row stays one line, whatever its width.
-pub(crate) fn fit(table: &mut Table) {
-    let size = terminal_size::terminal_size_of(io::stdout());
-    if let Some((terminal_size::Width(width), _)) = size {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.trim_fmt())
     }
 }
 
@@ -107,7 +125,7 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 
 /// The last part of a URI, as it is written there.
 pub(crate) fn file_name(uri: &str) -> String {
-    one_line(uri.rsplit('/').next().unwrap_or_default())
+    uri.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// The first `max_chars` characters on a terminal; all of them elsewhere, where nothing has to fit.
@@ -139,5 +157,17 @@ mod tests {
     fn text_stays_in_its_line() {
         assert_eq!(one_line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(cut("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn no_text_breaks_out_of_its_cell() {
+        let mut table = Table::new(&["RULE", "REASON"], &[]);
+        table.add_row([
+            "pattern".to_owned(),
+            "does not match `a\nb\u{1b}]0;x\u{7}\u{9b}2J\u{202e}`".to_owned(),
+        ]);
+        let text = table.to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
     }
 }

@@ -12,6 +12,8 @@ use crate::failure::Failure;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Behind a first byte of 0x50 to 0x5f: a frame that decoders skip, with which some writers begin.
+const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// A zstd archive may ask for a window of 8 MiB, which is what every decoder has to offer. More is memory that a
 /// stranger decides about.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -79,7 +81,10 @@ impl Content {
         let Form::Unread(mut source) = std::mem::replace(&mut self.form, Form::Broken) else { return Ok(0) };
         let length = fill(&mut source, chunk)?;
         let head = &chunk[..length];
-        let (is_gzip, is_zstd) = (head.starts_with(&GZIP_MAGIC), head.starts_with(&ZSTD_MAGIC));
+        let is_gzip = head.starts_with(&GZIP_MAGIC);
+        let is_skippable =
+            head.first().is_some_and(|first| first >> 4 == 5) && head[1..].starts_with(&ZSTD_SKIPPABLE_MAGIC);
+        let is_zstd = head.starts_with(&ZSTD_MAGIC) || is_skippable;
         for (suffix, is_that, kind) in [(".gz", is_gzip, "gzip"), (".zst", is_zstd, "zstd")] {
             if self.name.ends_with(suffix) && !is_that {
                 return Err(Failure::Archive(format!(
@@ -189,6 +194,9 @@ mod tests {
         assert_eq!(read("a.csv", &gzip(text.as_bytes())).unwrap(), text);
         assert_eq!(read("a.csv.gz", &two_members).unwrap(), text.repeat(2));
         assert_eq!(read("a.csv.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap(), text);
+        let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let behind_a_skippable_frame = [b"\x52\x2a\x4d\x18\x03\0\0\0abc", &zstd[..]].concat();
+        assert_eq!(read("a.csv.zst", &behind_a_skippable_frame).unwrap(), text);
         assert_eq!(read("a.csv", b"").unwrap(), "");
     }
 

@@ -21,7 +21,9 @@ const MAX_COPY_BYTES: usize = 64 << 20;
 pub(crate) struct TargetTable<'a> {
     pub(crate) transaction: &'a Transaction<'a>,
     /// Quoted for SQL.
-    pub(crate) name: String,
+    name: String,
+    /// As Postgres prints it.
+    relation: String,
     pub(crate) progress: &'a Progress,
     copy_statement: Statement,
 }
@@ -36,8 +38,33 @@ impl<'a> TargetTable<'a> {
         let name = ledger::quoted_table(spec);
         let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
         let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
+        // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
+        transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
         let copy_statement = transaction.prepare(&copy).await?;
-        Ok(Self { transaction, name, progress, copy_statement })
+        let relation = spec.target.table_name().to_owned();
+        Ok(Self { transaction, name, relation, progress, copy_statement })
+    }
+
+    /// Begins a part; gives the table's blocks before it.
+    pub(crate) async fn begin_part(&self) -> Result<i64, Failure> {
+        self.moved(ledger::begin_part(self.transaction, &self.name).await?)
+    }
+
+    /// Keeps the part; gives the table's blocks with it.
+    pub(crate) async fn end_part(&self) -> Result<i64, Failure> {
+        self.moved(ledger::end_part(self.transaction, &self.name).await?)
+    }
+
+    /// Undoes the part.
+    pub(crate) async fn undo_part(&self) -> Result<(), Failure> {
+        ledger::undo_part(self.transaction).await?;
+        self.progress.step();
+        Ok(())
+    }
+
+    fn moved(&self, blocks: Option<i64>) -> Result<i64, Failure> {
+        self.progress.step();
+        blocks.ok_or_else(|| Failure::Fault("Postgres gave no size of the target table".to_owned()))
     }
 }
 
@@ -73,7 +100,7 @@ impl<'a> TableCopy<'a> {
         if let Err(error) = copy.sink.send(tuples).await {
             // The sink only knows that the server ended the COPY; finishing it gives the server's reason.
             let reason = copy.sink.as_mut().finish().await.err().unwrap_or(error);
-            return Err(Failure::from_copy(reason, self.rows_loaded));
+            return Err(self.refused(reason));
         }
         self.table.progress.step();
         let is_large = copy.bytes >= MAX_COPY_BYTES;
@@ -98,12 +125,16 @@ impl<'a> TableCopy<'a> {
         // An error of this send shows again, with its reason, in what follows.
         let _ = copy.sink.send(Bytes::from_static(&COPY_TRAILER)).await;
         let ended = copy.sink.as_mut().finish().await;
-        let rows = ended.map_err(|error| Failure::from_copy(error, self.rows_loaded))?;
+        let rows = ended.map_err(|error| self.refused(error))?;
         self.table.progress.step();
         if rows != copy.rows {
-            return Err(Failure::Fault(format!("COPY took {rows} rows of {} that were sent", copy.rows)));
+            return Err(Failure::LeftOut { taken: rows, sent: copy.rows });
         }
         self.rows_loaded += rows;
         Ok(self.rows_loaded)
+    }
+
+    fn refused(&self, error: tokio_postgres::Error) -> Failure {
+        Failure::from_copy(error, &self.table.relation, self.rows_loaded)
     }
 }

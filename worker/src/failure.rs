@@ -22,10 +22,11 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Postgres refused a row of this file for what it holds: a data exception or a violated constraint.
-    #[error("Postgres refused row {row} of the file")]
+    #[error("Postgres refused {} of the file", numbered(*row))]
     Row {
-        /// The file's row, from 1, counted without header and rejects.
-        row: u64,
+        /// The file's row, from 1, counted without header and rejects; `None` if Postgres does not say which: a foreign
+        /// key, for example, is checked after the last row.
+        row: Option<u64>,
         /// What Postgres said.
         #[source]
         source: tokio_postgres::Error,
@@ -45,7 +46,18 @@ pub(crate) enum Failure {
     /// The worker was told to stop.
     #[error("the worker was told to stop")]
     Stopped,
-    /// COPY reported another number of rows than was sent, or a thread ended abnormally: a fault of this program.
+    /// COPY took fewer rows than were sent, so that the counts would not be true.
+    #[error(
+        "the target table took {taken} rows of {sent}: a trigger or rule leaves rows out or takes them elsewhere; remove \
+         it, then `longshore retry`"
+    )]
+    LeftOut {
+        /// Rows that COPY reported.
+        taken: u64,
+        /// Rows that were sent.
+        sent: u64,
+    },
+    /// A thread ended abnormally or broke its protocol: a fault of this program.
     #[error("{0}; this is a fault of Longshore, please report it")]
     Fault(String),
 }
@@ -67,16 +79,14 @@ pub(crate) enum Verdict {
 
 impl Failure {
     /// An error of a COPY. Only a row's own data (SQLSTATE classes 22 and 23) is the file's fault: a lost connection is not.
-    pub(crate) fn from_copy(source: tokio_postgres::Error, rows_before: u64) -> Self {
+    /// `relation` is the table's name as Postgres prints it, unquoted.
+    pub(crate) fn from_copy(source: tokio_postgres::Error, relation: &str, rows_before: u64) -> Self {
         let is_data_error = source.code().is_some_and(|state| matches!(&state.code()[..2], "22" | "23"));
         if !is_data_error {
             return Self::Database(source);
         }
-        // "COPY table, line 3, column x": the line is a row of this COPY.
         let context = source.as_db_error().and_then(DbError::where_).unwrap_or_default();
-        let digits = context.split_once(", line ").map_or("", |(_, rest)| rest);
-        let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        Self::Row { row: rows_before + digits.parse::<u64>().unwrap_or(0), source }
+        Self::Row { row: copy_line(context, relation).map(|line| rows_before + line), source }
     }
 
     /// Decides. Every kind of failure is named here.
@@ -96,7 +106,7 @@ impl Failure {
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
-            Self::Spec(_) | Self::Fault(_) => Verdict::Fail,
+            Self::Spec(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
         }
     }
 
@@ -135,6 +145,17 @@ impl Failure {
     }
 }
 
+/// The line out of a CONTEXT that ends with "COPY relation, line 3, column x": the row of the COPY. What stands before it
+/// is what the row set off, a trigger's statements for example, and may repeat any text.
+fn copy_line(context: &str, relation: &str) -> Option<u64> {
+    let (_, behind) = context.rsplit_once(&format!("COPY {relation}, line "))?;
+    behind.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn numbered(row: Option<u64>) -> String {
+    row.map_or_else(|| "a row".to_owned(), |row| format!("row {row}"))
+}
+
 /// By SQLSTATE class; an error without SQLSTATE is a lost connection.
 fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
     let Some(state) = error.code() else { return Verdict::Retry };
@@ -157,6 +178,20 @@ fn describe(error: &DbError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_refused_row_is_the_line_that_copy_itself_names() {
+        let line = |context: &str, relation: &str| copy_line(context, relation);
+        assert_eq!(line("COPY orders, line 3, column total", "orders"), Some(3));
+        assert_eq!(line("COPY orders, line 12", "orders"), Some(12));
+        // A trigger's statement comes first, and can hold what a file wrote.
+        let trigger =
+            "SQL statement \"insert into audit values ('COPY orders, line 7')\"\nCOPY orders, line 5";
+        assert_eq!(line(trigger, "orders"), Some(5));
+        assert_eq!(line("COPY nm, line 750, line 8", "nm, line 750"), Some(8));
+        assert_eq!(line("SQL statement \"SELECT 1 FROM a, line 3\"", "orders"), None);
+        assert_eq!(line("", "orders"), None);
+    }
 
     #[test]
     fn a_file_that_cannot_be_right_is_carved_out_and_an_outage_is_tried_again() {

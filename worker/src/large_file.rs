@@ -19,14 +19,14 @@ pub(crate) async fn load(
     place: usize,
     file_id: i64,
 ) -> Result<FileLoad, Failure> {
-    let first_block = ledger::begin_part(table.transaction, &table.name).await?;
+    let first_block = table.begin_part().await?;
     match copy_parts(table, reading, place).await {
         Ok((totals, rows_loaded)) => {
-            let end_block = ledger::end_part(table.transaction, &table.name).await?;
+            let end_block = table.end_part().await?;
             Ok(totals.file_load(file_id, rows_loaded, first_block..end_block))
         }
         Err(failure) if failure.verdict() == Verdict::CarveOut => {
-            ledger::undo_part(table.transaction).await?;
+            table.undo_part().await?;
             Err(failure)
         }
         Err(failure) => Err(failure),

@@ -69,7 +69,9 @@ async fn copy_files<'a>(
             Parcel::Begin(place) => {
                 small_files.finish(&mut outcomes).await?;
                 match large_file::load(&table, &mut reading, place, claim.files[place].id).await {
-                    Ok(load) => outcomes.loaded(&[load]).await?,
+                    Ok(load) => outcomes.loaded(vec![load]).await?,
+                    // What the thread ended of says more.
+                    Err(fault @ Failure::Fault(_)) => return reading.ended().await.and(Err(fault)),
                     Err(failure) => outcomes.fail(place, failure)?,
                 }
             }
@@ -79,6 +81,7 @@ async fn copy_files<'a>(
         }
     }
     small_files.finish(&mut outcomes).await?;
+    outcomes.record().await?;
     reading.ended().await?;
     if outcomes.are_complete() {
         Ok(outcomes)

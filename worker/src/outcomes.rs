@@ -6,10 +6,13 @@ use tracing::warn;
 
 use crate::failure::{Failure, Verdict};
 
+const LOADS_PER_STATEMENT: usize = 1000;
+
 /// The files of one load that are settled so far.
 pub(crate) struct Outcomes<'a> {
     transaction: &'a Transaction<'a>,
     claim: &'a Claim,
+    unrecorded: Vec<FileLoad>,
     /// What the loaded ones come to.
     pub(crate) totals: LoadTotals,
     /// The failed ones and why, for operators.
@@ -28,19 +31,27 @@ pub(crate) struct LoadTotals {
 
 impl<'a> Outcomes<'a> {
     pub(crate) fn new(transaction: &'a Transaction<'a>, claim: &'a Claim) -> Self {
-        Self { transaction, claim, totals: LoadTotals::default(), failed: Vec::new() }
+        Self { transaction, claim, unrecorded: Vec::new(), totals: LoadTotals::default(), failed: Vec::new() }
     }
 
-    /// Records files whose rows and rejects are in the tables.
-    pub(crate) async fn loaded(&mut self, loads: &[FileLoad]) -> Result<(), Failure> {
-        let Claim { task_id, attempt, .. } = *self.claim;
-        ledger::record_file_loads(self.transaction, task_id, attempt, loads).await?;
-        for load in loads {
+    /// Takes files whose rows and rejects are in the tables. Their counts are recorded many at a time, because a statement
+    /// costs more than a small file.
+    pub(crate) async fn loaded(&mut self, loads: Vec<FileLoad>) -> Result<(), Failure> {
+        for load in &loads {
             self.totals.files += 1;
             self.totals.rows_loaded += load.rows_loaded;
             self.totals.rows_rejected += load.rows_rejected;
             self.totals.bytes_read += load.bytes_read;
         }
+        self.unrecorded.extend(loads);
+        if self.unrecorded.len() >= LOADS_PER_STATEMENT { self.record().await } else { Ok(()) }
+    }
+
+    /// Records the counts that are not yet; to be called when the last file is settled.
+    pub(crate) async fn record(&mut self) -> Result<(), Failure> {
+        let Claim { task_id, attempt, .. } = *self.claim;
+        ledger::record_file_loads(self.transaction, task_id, attempt, &self.unrecorded).await?;
+        self.unrecorded.clear();
         Ok(())
     }
 

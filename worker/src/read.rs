@@ -136,7 +136,10 @@ impl Reading {
 
     /// After the last parcel: whether the thread ended as it should.
     pub(crate) async fn ended(self) -> Result<(), Failure> {
-        self.thread.await.map_err(|error| Failure::Fault(format!("the reading thread ended: {error}")))
+        let Self { parcels, thread, .. } = self;
+        // Or the thread would wait for somebody to take its next one.
+        drop(parcels);
+        thread.await.map_err(|error| Failure::Fault(format!("the reading thread ended: {error}")))
     }
 }
 
@@ -237,7 +240,8 @@ impl Reader {
         if current.is_large && (tuple_bytes > FRAME_BYTES || reject_bytes > REJECT_BYTES_PER_PARCEL) {
             self.hand_over_part(current)?;
         }
-        if current.is_large && self.unwanted.load(Ordering::Relaxed) == current.place {
+        let is_unwanted = current.is_large && self.unwanted.load(Ordering::Relaxed) == current.place;
+        if is_unwanted || self.sender.is_closed() {
             return Err(Failure::Stopped);
         }
         Ok(())
@@ -329,5 +333,5 @@ impl Reader {
 }
 
 fn bytes_of(rejects: &[Reject]) -> usize {
-    rejects.iter().map(|reject| reject.raw.len() + reject.reason.len()).sum()
+    rejects.iter().map(|reject| size_of::<Reject>() + reject.raw.len() + reject.reason.len()).sum()
 }

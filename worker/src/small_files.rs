@@ -1,8 +1,8 @@
 //! Small files into their target table: they share a part of the load and its COPY, so that a file costs little more than
 //! its rows.
 //!
-//! If Postgres refuses a row, its file is found by the row's number, and the others are sent again without it. Their
-//! tuples are kept for that until their COPY has ended.
+//! If Postgres refuses a row, its file is found by the row's number, or by halving where Postgres gives none, and the
+//! others are sent again without it. Their tuples are kept for that until their COPY has ended.
 
 use longshore_common::ledger::{self, FileLoad, RejectedRow, TaskFile};
 
@@ -15,6 +15,8 @@ use crate::{
 
 /// Tuples that are kept: enough that what a COPY costs beside its rows does not show.
 const MAX_GROUP_BYTES: usize = 4 << 20;
+/// Files that are sent again together: what a group costs, and what its next refusal costs, are about the same then.
+const RESENT_GROUP_FILES: usize = 16;
 /// Rejects that wait for the end of the COPY.
 const MAX_GROUP_REJECT_BYTES: usize = 1 << 20;
 
@@ -69,52 +71,57 @@ impl<'a> SmallFiles<'a> {
 
     async fn end(&self, mut group: Group<'_>, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
         match group.end(self.files).await {
-            Ok(loads) => outcomes.loaded(&loads).await,
+            Ok(loads) => outcomes.loaded(loads).await,
             Err(failure) => self.load_others(group.files, failure, outcomes).await,
         }
     }
 
-    /// Postgres has refused a row of these files: loads the others. The files before the refused one are known to be good
-    /// and those after it are unknown, so no file is sent more often than twice, and once more for each refusal in a
-    /// row that names no row.
+    /// Postgres has refused a row of these files: loads the others.
+    ///
+    /// What stands behind a refused file is sent in small groups: it was sent once already, in vain, and the next refusal
+    /// should not cost all of it again.
     async fn load_others(
         &self,
         files: Vec<WholeFile>,
         failure: Failure,
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Failure> {
-        // The next group is the last one, so that files stay in their order.
-        let mut groups = Vec::new();
-        self.set_apart(files, failure, &mut groups, outcomes).await?;
-        while let Some(files) = groups.pop() {
+        // The next batch is the last one, so that files stay in their order.
+        let mut batches = Vec::new();
+        self.set_apart(files, failure, &mut batches, outcomes).await?;
+        while let Some(mut batch) = batches.pop() {
+            if !batch.is_good && batch.files.len() > RESENT_GROUP_FILES {
+                let files = batch.files.split_off(RESENT_GROUP_FILES);
+                batches.push(Batch { files, is_good: false });
+            }
             let mut group = Group::begin(self.table).await?;
-            let loaded = group.send(files).await;
-            let ended = match loaded {
+            let ended = match group.send(batch.files).await {
                 Ok(()) => group.end(self.files).await,
                 Err(failure) => Err(failure),
             };
             match ended {
-                Ok(loads) => outcomes.loaded(&loads).await?,
-                Err(failure) => self.set_apart(group.files, failure, &mut groups, outcomes).await?,
+                Ok(loads) => outcomes.loaded(loads).await?,
+                Err(failure) => self.set_apart(group.files, failure, &mut batches, outcomes).await?,
             }
         }
         Ok(())
     }
 
-    /// Undoes the part; puts the refused file down as failed, and those before and after it back as groups.
+    /// Undoes the part; puts the refused file down as failed, and those before and behind it back as batches. Where
+    /// Postgres does not say which file it is, both halves go back.
     async fn set_apart(
         &self,
         mut files: Vec<WholeFile>,
         failure: Failure,
-        groups: &mut Vec<Vec<WholeFile>>,
+        batches: &mut Vec<Batch>,
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Failure> {
         let Failure::Row { row, source } = failure else { return Err(failure) };
-        ledger::undo_part(self.table.transaction).await?;
-        self.table.progress.step();
-        let behind = match find(&files, row) {
-            Some((refused, row)) => {
-                let behind = files.split_off(refused + 1);
+        self.table.undo_part().await?;
+        let refused = find(&files, row);
+        let behind = match refused {
+            Some((index, row)) => {
+                let behind = files.split_off(index + 1);
                 if let Some(file) = files.pop() {
                     outcomes.fail(file.place, Failure::Row { row, source })?;
                 }
@@ -122,18 +129,29 @@ impl<'a> SmallFiles<'a> {
             }
             None => files.split_off(files.len() / 2),
         };
-        groups.extend([behind, files].into_iter().filter(|group| !group.is_empty()));
+        let halves = [Batch { files: behind, is_good: false }, Batch { files, is_good: refused.is_some() }];
+        batches.extend(halves.into_iter().filter(|batch| !batch.files.is_empty()));
         Ok(())
     }
 }
 
+/// Files that are to be sent again.
+struct Batch {
+    files: Vec<WholeFile>,
+    /// Postgres has taken them once, before it refused a row behind them.
+    is_good: bool,
+}
+
 /// The file with this row of the COPY, counted from 1, and the row's number in it. A single file has every row, also one
 /// whose number is not known.
-fn find(files: &[WholeFile], row: u64) -> Option<(usize, u64)> {
-    let mut before = 0;
+fn find(files: &[WholeFile], row: Option<u64>) -> Option<(usize, Option<u64>)> {
+    if files.len() == 1 {
+        return Some((0, row));
+    }
+    let (row, mut before) = (row?, 0);
     for (index, file) in files.iter().enumerate() {
-        if files.len() == 1 || (before < row && row <= before + file.part.rows) {
-            return Some((index, row - before));
+        if (before + 1..=before + file.part.rows).contains(&row) {
+            return Some((index, Some(row - before)));
         }
         before += file.part.rows;
     }
@@ -152,7 +170,7 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     async fn begin(table: &'a TargetTable<'a>) -> Result<Self, Failure> {
-        let first_block = ledger::begin_part(table.transaction, &table.name).await?;
+        let first_block = table.begin_part().await?;
         let copy = TableCopy::new(table);
         Ok(Self { table, first_block, copy, files: Vec::new(), bytes: 0, reject_bytes: 0 })
     }
@@ -182,8 +200,7 @@ impl<'a> Group<'a> {
         if !rejects.is_empty() {
             ledger::record_rejects(self.table.transaction, &rejects).await?;
         }
-        let end_block = ledger::end_part(self.table.transaction, &self.table.name).await?;
-        self.table.progress.step();
+        let end_block = self.table.end_part().await?;
         let load = |file: &WholeFile| {
             let file_id = task_files.get(file.place)?.id;
             Some(file.totals.file_load(file_id, file.part.rows, self.first_block..end_block))

@@ -15,7 +15,7 @@ use longshore_worker::rows::RowPlan;
 use super::infer::{self, InferArgs};
 use crate::{
     connect::DatabaseArgs,
-    output::{self, WrongCall},
+    output::{self, Table, WrongCall},
 };
 
 #[derive(Debug, Subcommand)]
@@ -88,11 +88,13 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
             }
             TableChange::Unchanged => format!("table {} unchanged", spec.target.table),
         };
-        output::print(&format!("{}: {version}; {table}", spec.name))?;
+        // A table or column may have any name.
+        output::print(&output::one_line(&format!("{}: {version}; {table}", spec.name)))?;
         if !store::has_source(&spec.source).await {
             eprintln!(
                 "{}: note: {} is not there on this machine; each scan fails until it is",
-                spec.name, spec.source
+                spec.name,
+                output::one_line(&spec.source)
             );
         }
     }
@@ -121,7 +123,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table =
-        output::table(&["DATASET", "VERSION", "TABLE", "SCHEDULE", "FILES", "LAST SCAN", "SOURCE"], &[1, 4]);
+        Table::new(&["DATASET", "VERSION", "TABLE", "SCHEDULE", "FILES", "LAST SCAN", "SOURCE"], &[1, 4]);
     for summary in summaries {
         table.add_row([
             summary.name,
@@ -130,10 +132,10 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
             summary.schedule,
             output::thousands(summary.files),
             summary.last_scan.map_or_else(|| "never".to_owned(), output::time),
-            output::one_line(&summary.source),
+            summary.source,
         ]);
     }
-    output::print(&table.trim_fmt())?;
+    output::print(&table.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use longshore_common::ledger;
 
-use crate::{connect::DatabaseArgs, output};
+use crate::{
+    connect::DatabaseArgs,
+    output::{self, Table},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
@@ -56,7 +59,7 @@ pub(crate) async fn run(args: FilesArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let header = ["FILE ID", "DATASET", "STATUS", "BYTES", "MODIFIED", "LOADED", "REJECTED", "FILE"];
-    let mut table = output::table(&header, &[0, 3, 5, 6]);
+    let mut table = Table::new(&header, &[0, 3, 5, 6]);
     for file in &files {
         let count = |rows: Option<i64>| rows.map(output::thousands).unwrap_or_default();
         table.add_row([
@@ -67,9 +70,9 @@ pub(crate) async fn run(args: FilesArgs) -> anyhow::Result<ExitCode> {
             output::time(file.file_modified_time),
             count(file.rows_loaded),
             count(file.rows_rejected),
-            output::one_line(&file.file_name),
+            file.file_name.clone(),
         ]);
     }
-    output::print(&if files.is_empty() { "no files".to_owned() } else { table.trim_fmt() })?;
+    output::print(&if files.is_empty() { "no files".to_owned() } else { table.to_string() })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,9 @@ pub(crate) fn run(args: &InferArgs) -> anyhow::Result<ExitCode> {
             counted(inference.rows, "row")
         );
     }
+    for failure in &inference.failures {
+        eprintln!("longshore: note: {}; the end of the spec says what to do", output::one_line(failure));
+    }
     output::print(inference.text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use tokio::pin;
 
 use crate::{
     connect::DatabaseArgs,
-    output::{self, WrongCall},
+    output::{self, Table, WrongCall},
 };
 
 /// How many rejects are listed where no --limit is given.
@@ -68,19 +68,19 @@ pub(crate) async fn run(args: RejectsArgs) -> anyhow::Result<ExitCode> {
 /// A table a file, so that its name need not stand in every line.
 fn print_tables(rows: &[RejectRow]) -> anyhow::Result<()> {
     for rows in rows.chunk_by(|row, next| row.file_name == next.file_name) {
-        let mut table = output::table(&["LINE", "COLUMN", "RULE", "REASON", "TEXT"], &[0]);
+        let mut table = Table::new(&["LINE", "COLUMN", "RULE", "REASON", "TEXT"], &[0]);
         for row in rows {
             table.add_row([
                 row.line.to_string(),
-                output::one_line(row.column.as_deref().unwrap_or_default()),
+                row.column.clone().unwrap_or_default(),
                 row.rule.clone(),
                 row.reason.clone(),
                 output::shortened(&row.raw, 40),
             ]);
         }
-        output::fit(&mut table);
+        table.fit();
         output::print(&output::one_line(&rows[0].file_name))?;
-        output::print(&format!("{}\n", table.trim_fmt()))?;
+        output::print(&format!("{table}\n"))?;
     }
     Ok(())
 }

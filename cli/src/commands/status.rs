@@ -11,7 +11,10 @@ use longshore_common::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{connect::ServerArgs, output};
+use crate::{
+    connect::ServerArgs,
+    output::{self, Table},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -70,7 +73,7 @@ fn print(status: &Status) -> anyhow::Result<()> {
         ("rows", vec![("read", rows.read), ("loaded", rows.loaded), ("rejected", rows.rejected)]),
         ("queue", vec![("ready", status.queue.ready.into()), ("consumers", status.queue.consumers.into())]),
     ];
-    let mut table = output::table(&["", "STATE", "COUNT"], &[2]);
+    let mut table = Table::new(&["", "STATE", "COUNT"], &[2]);
     for (what, states) in lines {
         for (index, (state, count)) in states.into_iter().enumerate() {
             table.add_row([
@@ -80,7 +83,7 @@ fn print(status: &Status) -> anyhow::Result<()> {
             ]);
         }
     }
-    output::print(&table.trim_fmt())
+    output::print(&table.to_string())
 }
 
 /// On a terminal one line that moves; elsewhere a line whenever something has changed. Its last look follows the signal

@@ -3,7 +3,10 @@ use std::process::ExitCode;
 use clap::Args;
 use longshore_common::ledger::{self, TaskStatus};
 
-use crate::{connect::DatabaseArgs, output};
+use crate::{
+    connect::DatabaseArgs,
+    output::{self, Table},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
@@ -34,7 +37,7 @@ pub(crate) async fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
     }
     let header =
         ["TASK", "DATASET", "STATUS", "ATTEMPT", "FILES", "BYTES", "CHANGED", "WORKER", "FILE", "FAILURE"];
-    let mut table = output::table(&header, &[3, 4, 5]);
+    let mut table = Table::new(&header, &[3, 4, 5]);
     for task in &tasks {
         table.add_row([
             task.id.to_string(),
@@ -49,6 +52,6 @@ pub(crate) async fn run(args: TasksArgs) -> anyhow::Result<ExitCode> {
             output::shortened(task.failure_msg.as_deref().unwrap_or_default(), 80),
         ]);
     }
-    output::print(&if tasks.is_empty() { "no tasks".to_owned() } else { table.trim_fmt() })?;
+    output::print(&if tasks.is_empty() { "no tasks".to_owned() } else { table.to_string() })?;
     Ok(ExitCode::SUCCESS)
 }

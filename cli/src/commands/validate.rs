@@ -13,7 +13,7 @@ use super::dataset::read_spec;
 use crate::{
     connect::OptionalDatabaseArgs,
     input::InputFile,
-    output::{self, WrongCall},
+    output::{self, Table, WrongCall},
 };
 
 /// Files that have less are read before a bar could be looked at.
@@ -180,7 +180,7 @@ impl Report {
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let mut table = output::table(&["FILE", "READ", "WOULD LOAD", "REJECTED", ""], &[1, 2, 3]);
+        let mut table = Table::new(&["FILE", "READ", "WOULD LOAD", "REJECTED", ""], &[1, 2, 3]);
         for file in &self.files {
             table.add_row([
                 file.file.clone(),
@@ -190,8 +190,8 @@ impl Report {
                 if file.failure.is_some() { "FAILS" } else { "" }.to_owned(),
             ]);
         }
-        output::fit(&mut table);
-        output::print(&table.trim_fmt())?;
+        table.fit();
+        output::print(&table.to_string())?;
         for file in &self.files {
             if let Some(failure) = &file.failure {
                 output::print(&format!("\n{} fails: {}", file.file, output::one_line(failure)))?;
@@ -204,7 +204,7 @@ impl Report {
     }
 
     fn reject_table(&self) -> String {
-        let mut table = output::table(&["RULE", "COLUMN", "COUNT", "FIRST", "REASON"], &[2]);
+        let mut table = Table::new(&["RULE", "COLUMN", "COUNT", "FIRST", "REASON"], &[2]);
         for group in &self.rejects {
             let first = match self.files.len() {
                 1 => format!("line {}", group.line),
@@ -212,14 +212,14 @@ impl Report {
             };
             table.add_row([
                 group.rule.to_owned(),
-                output::one_line(group.column.as_deref().unwrap_or_default()),
+                group.column.clone().unwrap_or_default(),
                 output::thousands(group.count),
                 first,
                 group.reason.clone(),
             ]);
         }
-        output::fit(&mut table);
-        table.trim_fmt()
+        table.fit();
+        table.to_string()
     }
 
     fn conclusion(&self) -> String {

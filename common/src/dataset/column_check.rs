@@ -15,7 +15,7 @@ use super::{
 type BrokenRule = (String, String);
 
 /// Postgres allows 1600 columns, two of them are the lineage.
-const MAX_COLUMNS: usize = 1598;
+pub const MAX_COLUMNS: usize = 1598;
 const THOUSANDS: &str = ".,'_ \u{a0}\u{2009}\u{202f}";
 
 /// Checks what the types of the keys cannot say.
@@ -162,13 +162,20 @@ fn check_words(column: &Column) -> Result<(), (&'static str, String)> {
             return Err((key, "no word, so no value would ever be one; name one".to_owned()));
         }
     }
-    let known: HashSet<String> = true_values.iter().map(|word| word.to_lowercase()).collect();
-    match false_values.iter().find(|word| known.contains(&word.to_lowercase())) {
+    let known: HashSet<String> = true_values.iter().map(|word| as_compared(word)).collect();
+    match false_values.iter().find(|word| known.contains(&as_compared(word))) {
         Some(word) => {
-            Err(("false_values", format!("`{word}` is one of `true_values` as well (case does not count)")))
+            let message = "is one of `true_values` as well (neither case nor spaces around it count)";
+            Err(("false_values", format!("`{word}` {message}")))
         }
         None => Ok(()),
     }
+}
+
+/// A word as fields are held against it: each character in lower case by itself, so that a Greek sigma is the same at a
+/// word's end.
+fn as_compared(word: &str) -> String {
+    word.trim_matches(' ').chars().flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -227,6 +234,8 @@ mod tests {
                 "true_values = [\"Ä\"]\nfalse_values = [\"N\", \"ä\"]",
                 "`ä` is one of `true_values`",
             ),
+            ("boolean", "true_values = [\"J\"]\nfalse_values = [\"J \"]", "`J ` is one of `true_values`"),
+            ("boolean", "true_values = [\"ΑΣ\"]\nfalse_values = [\"ασ\"]", "`ασ` is one of `true_values`"),
         ];
         for (column_type, keys, expected) in cases {
             let message = refusal(column_type, keys).unwrap_or_default();

@@ -12,6 +12,7 @@ mod spec;
 mod units;
 
 pub use column::Column;
+pub use column_check::MAX_COLUMNS;
 pub use column_type::ColumnType;
 pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
 pub use error::SpecError;

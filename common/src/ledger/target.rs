@@ -55,14 +55,21 @@ pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
 }
 
-/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far. What is loaded after
+/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far (`None` only if Postgres answers without a
+/// number). What is loaded after
 /// this lies in later blocks, or in free space of earlier ones.
-pub async fn begin_part(transaction: &Transaction<'_>, table: &str) -> Result<i64, tokio_postgres::Error> {
+pub async fn begin_part(
+    transaction: &Transaction<'_>,
+    table: &str,
+) -> Result<Option<i64>, tokio_postgres::Error> {
     blocks_after(transaction, "SAVEPOINT part", table).await
 }
 
 /// Keeps the part; gives the table's blocks with it.
-pub async fn end_part(transaction: &Transaction<'_>, table: &str) -> Result<i64, tokio_postgres::Error> {
+pub async fn end_part(
+    transaction: &Transaction<'_>,
+    table: &str,
+) -> Result<Option<i64>, tokio_postgres::Error> {
     blocks_after(transaction, "RELEASE SAVEPOINT part", table).await
 }
 
@@ -76,7 +83,7 @@ async fn blocks_after(
     transaction: &Transaction<'_>,
     statement: &str,
     table: &str,
-) -> Result<i64, tokio_postgres::Error> {
+) -> Result<Option<i64>, tokio_postgres::Error> {
     let blocks = format!(
         "{statement}; SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
         escape_literal(table)
@@ -86,8 +93,7 @@ async fn blocks_after(
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    // The query cannot but answer with one number.
-    Ok(number.unwrap_or(0))
+    Ok(number)
 }
 
 pub(super) async fn create_or_widen(

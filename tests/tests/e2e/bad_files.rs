@@ -145,7 +145,7 @@ async fn hostile_header_names_cost_their_file_alone() {
     stage.drain().await;
     assert_eq!(stage.loans().await, (6, 6));
     let failed = stage.ok(&["tasks", "--status", "FAILED"]).await.stdout;
-    assert!(failed.contains("does not name") && failed.contains("NUL character"), "{failed:?}");
+    assert!(failed.matches("does not name").count() == 2, "{failed:?}");
     assert!(!failed.contains(['\0', '\u{1b}', '\u{202e}']), "{failed:?}");
 }
 

@@ -49,6 +49,63 @@ async fn files_that_postgres_refuses_are_set_apart_from_the_copy_they_share() {
     assert_eq!(stage.number("SELECT count(*) FROM longshore.etl_task WHERE status = 'LOADED'").await, 1);
 }
 
+/// Thirty files of 20 rows, of which three have a row with an age that `allowed_ages` lacks.
+async fn with_missing_ages(constraint: &str) -> Stage {
+    let stage = Stage::with_loans().await;
+    let tables = format!(
+        "CREATE TABLE reporting.allowed_ages (age smallint PRIMARY KEY);
+         INSERT INTO reporting.allowed_ages VALUES (45);
+         ALTER TABLE reporting.loan_applications
+             ADD FOREIGN KEY (age) REFERENCES reporting.allowed_ages {constraint}"
+    );
+    stage.client().await.batch_execute(&tables).await.expect("a foreign key");
+    for number in 0..30_u64 {
+        let mut file = loan_file(number * 20 + 1..=number * 20 + 20);
+        if [0, 11, 29].contains(&number) {
+            file = file.replacen(&loan_line(number * 20 + 5), &refused_line(number * 20 + 5), 1);
+        }
+        stage.put(&format!("{number:02}.csv"), file);
+    }
+    stage
+}
+
+#[tokio::test]
+async fn a_file_whose_refused_row_has_no_number_is_found_all_the_same() {
+    // Also where the constraint would speak only at COMMIT.
+    for constraint in ["", "DEFERRABLE INITIALLY DEFERRED"] {
+        let stage = with_missing_ages(constraint).await;
+        stage.scan().await;
+        stage.drain().await;
+        assert_eq!(stage.loans().await, (27 * 20, 27 * 20), "{constraint}");
+        counts_agree(&stage).await;
+        let failed = stage
+            .texts(
+                "SELECT files || failure_msg FROM longshore.etl_task WHERE status = 'FAILED' ORDER BY files",
+            )
+            .await;
+        assert_eq!(failed.len(), 3, "{failed:?}");
+        for (message, name) in failed.iter().zip(["00.csv", "11.csv", "29.csv"]) {
+            assert!(message.contains(name) && message.contains("refused a row of the file"), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_leaves_rows_out_fails_the_task_and_is_named() {
+    let stage = Stage::with_loans().await;
+    let trigger =
+        "CREATE FUNCTION reporting.leave_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER leave_out BEFORE INSERT ON reporting.loan_applications
+             FOR EACH ROW EXECUTE FUNCTION reporting.leave_out()";
+    stage.client().await.batch_execute(trigger).await.expect("a trigger");
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    stage.drain().await;
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(failed.len() == 1 && failed[0].contains("took 0 rows of 10: a trigger"), "{failed:?}");
+    assert_eq!(stage.loans().await, (0, 0));
+}
+
 #[tokio::test]
 async fn of_two_files_with_the_same_key_the_first_loads() {
     let stage = Stage::with_loans().await;

@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod batches;
+mod columns;
 mod commands;
 mod conformance;
 mod discovery;

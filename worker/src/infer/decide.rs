@@ -131,29 +131,52 @@ pub(super) fn agreed<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T
 }
 
 /// The null texts of the whole dataset, and of the columns that need others.
+///
+/// Words count where a type tells them from values. In a text column they may be values, such as a country's code.
 pub(super) fn nulls(profiles: &[Profile], decisions: &[Decision]) -> (Vec<String>, Vec<Option<Vec<String>>>) {
-    let is_typed = |decision: &Decision| decision.column.column_type != ColumnType::Text;
+    let columns = || profiles.iter().zip(decisions);
     let mut common = vec![String::new()];
-    for (profile, decision) in profiles.iter().zip(decisions) {
-        let counts = |token: &str| token == NEVER_TEXT || (is_typed(decision) && is_null_word(token));
+    for (profile, decision) in columns() {
+        let takes_words = tells_words(profile, decision);
+        let counts = |token: &str| is_never_text(token) || (takes_words && is_null_word(token));
         for token in profile.tokens.keys().filter(|token| counts(token)) {
             if !common.iter().any(|known| known == token) {
                 common.push((*token).to_owned());
             }
         }
     }
-    let own = profiles.iter().zip(decisions).map(|(profile, decision)| {
-        let signs =
-            profile.tokens.keys().filter(|token| !is_null_word(token)).map(|token| (*token).to_owned());
-        let is_number = |text: &String| decision.column.non_finite && text.eq_ignore_ascii_case("nan");
-        let mut own: Vec<String> = common.iter().filter(|text| !is_number(text)).cloned().collect();
-        if is_typed(decision) {
-            own.extend(signs);
-        }
+    let own = columns().map(|(profile, decision)| {
+        let own = match tells_words(profile, decision) {
+            true => {
+                let is_number = |text: &str| decision.column.non_finite && text.eq_ignore_ascii_case("nan");
+                let words = common.iter().filter(|text| !is_number(text)).cloned();
+                let signs = profile.tokens.keys().filter(|token| !is_null_word(token));
+                words.chain(signs.map(|token| (*token).to_owned())).collect()
+            }
+            false => common.iter().filter(|text| is_never_text(text)).cloned().collect::<Vec<_>>(),
+        };
         (own != common).then_some(own)
     });
     let own = own.collect();
     (common, own)
+}
+
+/// Whether what stands for no value cannot be a value: the column has a type, or nothing else.
+fn tells_words(profile: &Profile, decision: &Decision) -> bool {
+    decision.column.column_type != ColumnType::Text || (profile.values == 0 && profile.quoted_tokens == 0)
+}
+
+fn is_never_text(token: &str) -> bool {
+    token.is_empty() || token == NEVER_TEXT
+}
+
+/// What to check where a text column keeps words that stand for no value elsewhere.
+pub(super) fn kept_words(profile: &Profile, decision: &Decision) -> Option<String> {
+    let kept = profile.tokens.iter().filter(|(token, _)| is_null_word(token) && !is_never_text(token));
+    let kept: Vec<_> = kept.map(|(token, count)| format!("\"{token}\" ({count} times)")).collect();
+    (!kept.is_empty() && !tells_words(profile, decision)).then(|| {
+        format!("Texts here: {}. What means \"no value\" belongs into this column's null.", kept.join(", "))
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Why nothing can be inferred.
 
+use longshore_common::dataset::MAX_COLUMNS;
 use thiserror::Error;
 
 /// Why no spec can be inferred from the samples. None shows a value of a file, except that a header's names are shown.
@@ -37,7 +38,7 @@ pub enum InferError {
         difference: String,
     },
     /// More columns than a table of Postgres can have.
-    #[error("{count} columns are more than the 1598 that a table can have")]
+    #[error("{count} columns are more than the {MAX_COLUMNS} that a table can have")]
     TooManyColumns {
         /// In the files.
         count: usize,

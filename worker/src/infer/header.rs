@@ -1,9 +1,10 @@
 //! Whether a file names its columns, and what they are called.
 
-use longshore_common::dataset::{Csv, HeaderLines};
+use longshore_common::dataset::{Csv, HeaderLines, MAX_COLUMNS};
 
 use super::{
     dialect::most_frequent,
+    error::InferError,
     names::column_names,
     sample::{Extent, Head},
     votes::Votes,
@@ -37,10 +38,14 @@ impl Layout {
     }
 
     /// `csv` is the dialect, without a header. None if the file has no record.
-    pub(super) fn of(head: &Head, csv: &Csv) -> Option<Self> {
+    pub(super) fn of(head: &Head, csv: &Csv) -> Result<Option<Self>, InferError> {
         let rows = HeadRows::read(head, csv);
-        let first = rows.first.as_deref()?;
+        let Some(first) = rows.first.as_deref() else { return Ok(None) };
         let width = rows.rest.first().map_or(first.len(), Vec::len);
+        // Before anything is done for each of them.
+        if width > MAX_COLUMNS {
+            return Err(InferError::TooManyColumns { count: width });
+        }
         let votes = Votes::count(first, &rows.rest);
         let mut layout = Self {
             csv: csv.clone(),
@@ -53,7 +58,7 @@ impl Layout {
         if first.len() == width && !votes.are_for_names() {
             layout
                 .note("No header: the first record looks like all others. If it is one, set header = true.");
-            return Some(layout);
+            return Ok(Some(layout));
         }
         layout.take_header(first, &rows, width);
         if rows.rest.is_empty() {
@@ -62,7 +67,7 @@ impl Layout {
         } else if layout.is_by_name() && votes.is_a_guess() {
             layout.note("Nothing tells the first record from the others; it is taken for the header, as in most files.");
         }
-        Some(layout)
+        Ok(Some(layout))
     }
 
     fn take_header(&mut self, first: &[Cell], rows: &HeadRows, width: usize) {
@@ -169,7 +174,7 @@ mod tests {
 
     fn layout(text: &str) -> Layout {
         let head = Head { bytes: text.as_bytes().to_vec(), extent: Extent::Whole };
-        Layout::of(&head, &sniff(&head, FileEncoding::Auto)).unwrap()
+        Layout::of(&head, &sniff(&head, FileEncoding::Auto)).unwrap().unwrap()
     }
 
     #[test]

@@ -31,7 +31,7 @@ use self::{
     decide::{Decision, decide, nulls},
     spec_text::SpecText,
     survey::Survey,
-    verify::{Verified, verify},
+    verify::{Verified, failing, verify},
 };
 
 pub use error::InferError;
@@ -48,6 +48,8 @@ pub struct Inference {
     pub rows: u64,
     /// How many of them no types could save: they have other many fields, or quotes that never close.
     pub rows_rejected: u64,
+    /// A sentence for each sample that a load would refuse as a whole, because too many of its rows are rejected.
+    pub failures: Vec<String>,
 }
 
 /// Infers one spec that loads all samples. Reads each of them several times.
@@ -71,19 +73,21 @@ fn infer_in(encoding: FileEncoding, samples: &[Sample]) -> Result<(Inference, bo
     let mut catalog = Catalog::new().map_err(|error| InferError::Fault(error.to_string()))?;
     let mut survey = Survey::of(samples, encoding, &mut catalog)?;
     let mut decisions = decide(&survey.profiles, &survey.layout.names, &catalog);
-    loop {
+    let (dataset, verified) = loop {
         let (common_nulls, own_nulls) = nulls(&survey.profiles, &decisions);
         survey.layout.spec_csv.null = common_nulls;
         decisions.iter_mut().zip(own_nulls).for_each(|(decision, own)| decision.column.null = own);
-        let text = SpecText { samples, survey: &survey, decisions: &decisions };
-        let dataset = text.dataset()?;
+        let dataset = SpecText { samples, survey: &survey, decisions: &decisions }.dataset()?;
         let verified = verify(&dataset, samples)?;
-        let (rows, rows_rejected) = (verified.rows, verified.rows_rejected);
-        let inference = Inference { text: text.finished(&verified), dataset, rows, rows_rejected };
-        if !widen(&mut survey, &mut decisions, &inference.dataset, &verified) {
-            return Ok((inference, verified.has_undecodable));
+        if !widen(&mut survey, &mut decisions, &dataset, &verified) {
+            break (dataset, verified);
         }
-    }
+    };
+    let failing = failing(&dataset, samples, &verified)?;
+    let text = SpecText { samples, survey: &survey, decisions: &decisions }.finished(&verified, &failing);
+    let failures = failing.into_iter().map(|sample| sample.sentence).collect();
+    let (rows, rows_rejected) = (verified.rows(), verified.rows_rejected());
+    Ok((Inference { text, dataset, rows, rows_rejected, failures }, verified.has_undecodable))
 }
 
 /// Makes room for what the spec rejects of the samples. False if nothing can be done.

@@ -1,6 +1,6 @@
 //! Names for Postgres out of names of headers and files.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use heck::ToSnakeCase;
 use longshore_common::dataset::{FILE_ID_COLUMN, LINE_COLUMN};
@@ -11,14 +11,16 @@ const MAX_NAME_BYTES: usize = 63;
 /// A name for each column: its header's words in snake_case, or its position where there are none; unique.
 pub(super) fn column_names(header: &[String]) -> Vec<String> {
     let mut taken: HashSet<String> = [FILE_ID_COLUMN, LINE_COLUMN].map(str::to_owned).into();
+    // A name that comes often does not try all its numbers again.
+    let mut next_numbers: HashMap<String, u32> = HashMap::new();
     let mut unique = |(index, text): (usize, &String)| {
         let words = identifier(text);
-        let base = if words.is_empty() { format!("column_{}", index + 1) } else { words };
-        let mut name = cut(&base, "");
-        let mut number = 2;
+        let base = cut(&if words.is_empty() { format!("column_{}", index + 1) } else { words }, "");
+        let mut name = base.clone();
         while !taken.insert(name.clone()) {
+            let number = next_numbers.entry(base.clone()).or_insert(2);
             name = cut(&base, &format!("_{number}"));
-            number += 1;
+            *number += 1;
         }
         name
     };
@@ -129,6 +131,8 @@ mod tests {
         let names = named(&[&long, &long]);
         assert!(names.iter().all(|name| name.len() <= 63), "{names:?}");
         assert_ne!(names[0], names[1]);
+        let many = named(&vec!["a"; 100_000]);
+        assert_eq!((many[1].as_str(), many[99_999].as_str()), ("a_2", "a_100000"));
     }
 
     #[test]

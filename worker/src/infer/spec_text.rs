@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use longshore_common::dataset::{AsciiOrNone, Column, Csv, Dataset, FileEncoding, parse_spec};
+use longshore_common::dataset::{AsciiOrNone, Column, Csv, Dataset, FileEncoding, Rejects, parse_spec};
 use url::Url;
 
 use super::{
     USUAL_RECORD_BYTES,
-    decide::Decision,
+    decide::{Decision, kept_words},
     error::InferError,
     names::{FileNames, file_names},
     sample::{Extent, Sample},
     survey::Survey,
-    verify::Verified,
+    verify::{Failing, Verified, limits_for},
 };
 
 /// Everything that the spec says.
@@ -30,28 +30,33 @@ impl SpecText<'_> {
     }
 
     /// The spec with what was found when it was held against the samples.
-    pub(super) fn finished(&self, verified: &Verified) -> String {
+    pub(super) fn finished(&self, verified: &Verified, failing: &[Failing]) -> String {
         // What was parsed before can be written again.
-        format!("{}{}", self.preface(verified), self.spec().unwrap_or_default())
+        format!("{}{}{}", self.preface(verified, failing), self.spec().unwrap_or_default(), limits(failing))
     }
 
-    fn preface(&self, verified: &Verified) -> String {
+    fn preface(&self, verified: &Verified, failing: &[Failing]) -> String {
         let mut text = String::from("# Inferred by `longshore dataset infer` from:\n");
-        for ((sample, extent), rows) in
-            self.samples.iter().zip(&self.survey.extents).zip(&verified.sample_rows)
+        for ((sample, extent), counts) in self.samples.iter().zip(&self.survey.extents).zip(&verified.counts)
         {
             let part = match extent {
                 Extent::Whole => String::new(),
                 Extent::Part => format!(" of its first {} MiB", sample.max_bytes >> 20),
             };
-            text += &format!("#   {}: {}{part}\n", sample.name, counted(*rows));
+            text += &format!("#   {}: {}{part}\n", sample.name, counted(counts.rows_read));
         }
-        text += &match verified.rows_rejected {
+        text += &match verified.rows_rejected() {
             0 => "# All of them load with this spec.\n".to_owned(),
             rejected => format!(
                 "# {rejected} of these rows would be rejected, whatever the types; `longshore validate` says why.\n"
             ),
         };
+        for Failing { sentence, .. } in failing {
+            text += &format!("# {sentence}\n");
+        }
+        if !failing.is_empty() {
+            text += "# Have the files mended, or raise the limits: [rejects], at the end of this spec.\n";
+        }
         text += "# Check the names and types: a later file may hold what these do not. No sample tells which columns must have a\n\
                  # value (required = true) or which values are allowed (min, max, allowed, pattern, max_length).\n";
         text
@@ -69,6 +74,7 @@ impl SpecText<'_> {
         for (place, (decision, name)) in self.decisions.iter().zip(&layout.names).enumerate() {
             text.push('\n');
             text += &comments(&decision.notes);
+            text += &comments(kept_words(&self.survey.profiles[place], decision).as_slice());
             let source = layout.header.as_ref().filter(|_| layout.is_by_name()).map(|header| &header[place]);
             text += &column(&decision.column, name, source);
         }
@@ -122,6 +128,19 @@ impl SpecText<'_> {
         }
         text
     }
+}
+
+/// A table of the spec, in a comment out of which it can be taken.
+fn limits(failing: &[Failing]) -> String {
+    if failing.is_empty() {
+        return String::new();
+    }
+    let Rejects { max_rows: usual_rows, max_ratio: usual_ratio } = Rejects::default();
+    let Rejects { max_rows, max_ratio } = limits_for(failing);
+    format!(
+        "\n# Limits that let the samples load without their rejected rows; usual are {usual_rows} and {usual_ratio}.\n\
+         # [rejects]\n# max_rows = {max_rows}\n# max_ratio = {max_ratio:?}\n"
+    )
 }
 
 fn column(column: &Column, name: &str, source: Option<&String>) -> String {

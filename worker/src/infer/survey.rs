@@ -1,6 +1,6 @@
 //! The samples' records, gone through once: which columns they have and what is in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use longshore_common::dataset::FileEncoding;
 
@@ -57,12 +57,7 @@ impl Survey {
         catalog: &mut Catalog,
     ) -> Result<Self, InferError> {
         let (first, layout) = first_layout(samples, encoding)?;
-        let columns = layout.names.len();
-        // Postgres allows 1600 columns, two of them are the lineage.
-        if columns > 1598 {
-            return Err(InferError::TooManyColumns { count: columns });
-        }
-        let profiles = vec![Profile::new(catalog); columns];
+        let profiles = vec![Profile::new(catalog); layout.names.len()];
         let mut survey = Self { layout, profiles, extents: Vec::with_capacity(samples.len()) };
         for sample in samples {
             let extent = survey.take(sample, catalog).map_err(|problem| match problem {
@@ -119,7 +114,7 @@ fn first_layout(samples: &[Sample], encoding: FileEncoding) -> Result<(usize, La
 fn layout(sample: &Sample, encoding: FileEncoding) -> Result<Option<Layout>, InferError> {
     let read = |head_bytes| {
         let head = sample.head(head_bytes)?;
-        let mut layout = Layout::of(&head, &sniff(&head, encoding));
+        let mut layout = Layout::of(&head, &sniff(&head, encoding))?;
         if let Some(layout) = &mut layout {
             layout.spec_csv.max_record_bytes = USUAL_RECORD_BYTES;
         }
@@ -194,7 +189,8 @@ fn columns_of<'a>(
     }
     let known: HashMap<&String, usize> =
         header.iter().enumerate().map(|(place, name)| (name, place)).collect();
-    let missing: Vec<&String> = header.iter().filter(|name| !names.contains(name)).collect();
+    let found: HashSet<&String> = names.iter().collect();
+    let missing: Vec<&String> = header.iter().filter(|name| !found.contains(name)).collect();
     let extra: Vec<&String> = names.iter().filter(|name| !known.contains_key(name)).collect();
     if !missing.is_empty() || names.len() != header.len() {
         return Err(difference(&missing, &extra));

@@ -95,6 +95,17 @@ fn a_quoted_word_for_no_value_makes_a_column_text() {
 }
 
 #[test]
+fn namibia_is_a_country_where_a_missing_number_is_written_alike() {
+    let inference = inferred(&[("a.csv", b"country,pop\nDE,83\nNA,3\nFR,NA\n")]).unwrap();
+    let dataset = &inference.dataset;
+    assert_eq!(shown(&dataset.columns), ["country country text", "pop pop smallint"]);
+    assert_eq!(dataset.csv.null, ["", "NA"]);
+    assert_eq!(dataset.columns[0].null.as_deref().unwrap(), [""]);
+    assert_eq!(dataset.columns[1].null, None);
+    assert!(inference.text.contains("# Texts here: \"NA\" (1 times)."), "{}", inference.text);
+}
+
+#[test]
 fn hostile_names_come_back_from_the_spec_as_they_are() {
     let names = ["${HOME}", "a\"b\\c", "x\n[target]\ntable = 'y'", "\u{1b}[31m", "  spaces ", "# no comment"];
     let header: Vec<_> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
@@ -110,6 +121,44 @@ fn what_no_type_can_save_is_said() {
     let inference = inferred(&[("a.csv", b"id,n\n1,2\n3\n4,5\n6,7,8\n8,9\n")]).unwrap();
     assert_eq!((inference.rows, inference.rows_rejected), (5, 2));
     assert!(inference.text.contains("# 2 of these rows would be rejected"), "{}", inference.text);
+}
+
+#[test]
+fn a_file_that_would_fail_is_said_with_the_limits_that_let_it_load() {
+    let ragged = |rows: u32, every: u32| -> String {
+        let row = |row: u32| if row.is_multiple_of(every) { "1\n" } else { "1,2\n" };
+        ["id,n\n"].into_iter().chain((1..=rows).map(row)).collect()
+    };
+    for (rows, every, key, limits) in [
+        (3000, 10, "rejects.max_ratio", "max_rows = 1000\nmax_ratio = 0.11\n"),
+        (3000, 2, "rejects.max_rows", "max_rows = 1500\nmax_ratio = 0.51\n"),
+        (40_000, 30, "rejects.max_rows", "max_rows = 1333\nmax_ratio = 0.05\n"),
+    ] {
+        // What a small file has is no share to speak of.
+        let (file, good) = (ragged(rows, every), ragged(5, 2));
+        let files = [("a.csv", good.as_bytes()), ("b.csv", file.as_bytes())];
+        let inference = inferred(&files).unwrap();
+        let [failure] = inference.failures.as_slice() else { panic!("{:?}", inference.failures) };
+        assert!(failure.starts_with("b.csv would FAIL: ") && failure.contains(key), "{failure}");
+        assert!(inference.text.contains(&format!("# {failure}\n")), "{}", inference.text);
+
+        let (spec, commented) = inference.text.split_once("\n# [rejects]\n").unwrap();
+        let uncommented = format!("[rejects]\n{}", commented.replace("# ", ""));
+        assert_eq!(uncommented, format!("[rejects]\n{limits}"));
+        let spec = format!("{spec}\n{uncommented}");
+        let dataset = longshore_common::dataset::parse_spec("a.toml", &spec, |_| None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let samples = samples(folder.path(), &files);
+        let verified = verify(&dataset, &samples).unwrap();
+        assert!(failing(&dataset, &samples, &verified).unwrap().is_empty(), "{spec}");
+    }
+}
+
+#[test]
+fn a_few_bad_rows_are_within_the_usual_limits() {
+    let inference = inferred(&[("a.csv", b"id,n\n1,2\n3\n4,5\n")]).unwrap();
+    assert_eq!((inference.rows_rejected, inference.failures.len()), (1, 0));
+    assert!(!inference.text.contains("[rejects]"), "{}", inference.text);
 }
 
 #[test]
@@ -131,4 +180,15 @@ fn a_long_record_gets_the_room_that_it_needs() {
     let inference = inferred(&[("a.csv", csv.as_bytes())]).unwrap();
     assert_eq!(inference.dataset.csv.max_record_bytes, HumanBytes(16 << 20));
     assert_eq!(inference.rows_rejected, 0);
+}
+
+#[test]
+fn more_columns_than_a_table_can_have_are_refused_however_they_are_called() {
+    for (name, count) in [("a,", 1598), ("a,", 20_000), (",", 200_000)] {
+        let csv = format!("{}a\n", name.repeat(count));
+        let refusal = inferred(&[("a.csv", csv.as_bytes())]).unwrap_err();
+        assert!(refusal.ends_with("columns are more than the 1598 that a table can have"), "{refusal}");
+    }
+    let widest = format!("{}a\n{}1\n", "a,".repeat(1597), "1,".repeat(1597));
+    assert_eq!(inferred(&[("a.csv", widest.as_bytes())]).unwrap().dataset.columns.len(), 1598);
 }

@@ -3,6 +3,7 @@
 use longshore_common::dataset::{Column, ColumnType, Csv};
 
 use super::{
+    fields::Cell,
     nulls::Nulls,
     plan::PlanError,
     rules::{Rule, Rules},
@@ -22,15 +23,11 @@ pub(super) struct ColumnPlan {
     required: bool,
     padding: Padding,
     nulls: Nulls,
-    /// `None` for most columns, which then pay nothing for the keys of the others.
-    special: Option<Box<Special>>,
-}
-
-/// What few columns have.
-#[derive(Debug)]
-struct Special {
     notation: Notation,
-    rules: Rules,
+    /// Given where a plain number is a value of the type, in this notation as well, and none of the texts for no value.
+    plain_type: Option<ColumnType>,
+    /// `None` where every value is allowed: nothing is paid for the rules of other columns.
+    rules: Option<Box<Rules>>,
 }
 
 /// What around a value is no part of it.
@@ -65,84 +62,94 @@ impl ColumnPlan {
             _ => Padding::Spaces,
         };
         let nulls = column.null.as_ref().unwrap_or(&csv.null).iter();
+        let nulls = Nulls::new(nulls.map(|text| padding.strip_text(text)), column_type);
         let notation = Notation::compile(column).map_err(refused)?;
         let rules = Rules::compile(column).map_err(refused)?;
-        let is_special = !matches!(notation, Notation::Plain) || !rules.is_empty();
+        let is_plain = matches!(notation, Notation::Plain) && !nulls.may_be_numbers();
         Ok(Self {
             name: column.name.clone(),
             header_name: column.header_name().to_owned(),
             column_type,
             required: column.required,
             padding,
-            nulls: Nulls::new(nulls.map(|text| padding.strip_text(text)), column_type),
-            special: is_special.then(|| Box::new(Special { notation, rules })),
+            nulls,
+            notation,
+            plain_type: is_plain.then_some(column_type),
+            rules: (!rules.is_empty()).then(|| Box::new(rules)),
         })
     }
 
     /// Appends the field as COPY wants it: its length and binary form, or NULL. After a fault `out` may hold a part.
     /// `scratch` is overwritten.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(
         &self,
-        field: &[u8],
+        cell: Cell<'_>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnFault> {
+        if self.rules.is_none() && value::append_plain(self.plain_type, cell.head, cell.length, out) {
+            return Ok(());
+        }
+        let Cell { head, length, quoted } = cell;
+        self.append_any(head, length, quoted, scratch, out)
+    }
+
+    /// As [`Self::append`]. Takes a cell in parts: in one piece it would be written to memory for each field.
+    #[inline(never)]
+    fn append_any(
+        &self,
+        head: &[u8],
+        length: usize,
         quoted: bool,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), ColumnFault> {
-        let text = self.padding.strip(field).map_err(ColumnFault::Misfit)?;
-        if self.nulls.has(text, quoted) {
-            if self.required {
-                return Err(ColumnFault::Required);
+        let cell = Cell { head, length, quoted };
+        // Behind the length come the bytes that rules are held against.
+        let value = out.len() + 4;
+        if self.rules.is_none() || !value::append_plain(self.plain_type, cell.head, cell.length, out) {
+            let text = self.padding.strip(cell.text());
+            if self.nulls.has(text, cell.quoted) {
+                if self.required {
+                    return Err(ColumnFault::Required);
+                }
+                out.extend_from_slice(&NULL);
+                return Ok(());
             }
-            out.extend_from_slice(&NULL);
-            return Ok(());
+            self.notation.append(self.column_type, text, scratch, out).map_err(ColumnFault::Misfit)?;
         }
-        match &self.special {
-            None => value::append(self.column_type, text, out).map_err(ColumnFault::Misfit),
-            Some(special) => special.append(self.column_type, text, scratch, out),
+        match &self.rules {
+            None => Ok(()),
+            Some(rules) => {
+                let encoded = out.get(value..).unwrap_or_default();
+                rules.check(self.column_type, encoded).map_err(ColumnFault::Rule)
+            }
         }
     }
 
     /// The name of the rule that the fault breaks, and what was expected, in words that hold no value of the file.
     pub(super) fn explain(&self, fault: ColumnFault) -> (&'static str, String) {
-        match (fault, &self.special) {
-            (ColumnFault::Rule(rule), Some(special)) => (rule.name(), special.rules.reason(rule)),
-            (ColumnFault::Rule(rule), None) => (rule.name(), String::new()),
-            (ColumnFault::Required, _) => ("required", "has no value, and one is required".to_owned()),
-            (ColumnFault::Misfit(misfit), special) => {
-                let notation = special.as_ref().map_or(&Notation::Plain, |special| &special.notation);
-                (misfit.rule(), misfit.reason(self.column_type, &notation.expected(self.column_type)))
+        match fault {
+            ColumnFault::Required => ("required", "has no value, and one is required".to_owned()),
+            ColumnFault::Misfit(misfit) => {
+                (misfit.rule(), misfit.reason(self.column_type, &self.notation.expected(self.column_type)))
+            }
+            ColumnFault::Rule(rule) => {
+                (rule.name(), self.rules.as_ref().map_or(String::new(), |rules| rules.reason(rule)))
             }
         }
     }
 }
 
-impl Special {
-    #[inline(never)]
-    fn append(
-        &self,
-        column_type: ColumnType,
-        text: &[u8],
-        scratch: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ColumnFault> {
-        // Behind the length come the bytes that rules are held against.
-        let value = out.len() + 4;
-        self.notation.append(column_type, text, scratch, out).map_err(ColumnFault::Misfit)?;
-        self.rules.check(column_type, out.get(value..).unwrap_or_default()).map_err(ColumnFault::Rule)
-    }
-}
-
 impl Padding {
     #[inline]
-    fn strip(self, field: &[u8]) -> Result<&[u8], Misfit> {
+    fn strip(self, field: &[u8]) -> &[u8] {
         match self {
-            Self::Nothing => Ok(field),
-            Self::Spaces => Ok(without_spaces(field)),
-            Self::WhiteSpace => {
-                let text = std::str::from_utf8(field).map_err(|_| Misfit::Encoding)?;
-                Ok(text.trim().as_bytes())
-            }
+            Self::Nothing => field,
+            Self::Spaces => without_spaces(field),
+            // A record that is no text was rejected as a whole.
+            Self::WhiteSpace => std::str::from_utf8(field).map_or(field, |text| text.trim().as_bytes()),
         }
     }
 

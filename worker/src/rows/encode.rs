@@ -67,9 +67,8 @@ impl Encoder {
     ) -> Result<(), Fault> {
         out.extend_from_slice(&self.tuple_count);
         for (index, (column, &place)) in plan.columns.iter().zip(&self.header.field_of_column).enumerate() {
-            let field = fields[place];
-            let text = field.text(record, &plan.dialect, &mut self.unquoted);
-            let appended = column.append(text, field.is_quoted(), &mut self.rewritten, out);
+            let cell = fields[place].cell(record, &plan.dialect, &mut self.unquoted);
+            let appended = column.append(cell, &mut self.rewritten, out);
             appended.map_err(|fault| Fault::Column(index, fault))?;
         }
         let mut lineage = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];

@@ -44,20 +44,39 @@ impl Field {
         self.0 >> FORM_SHIFT == Form::Escaped as u64
     }
 
-    #[inline]
-    pub(super) fn is_quoted(self) -> bool {
-        self.0 >> FORM_SHIFT != Form::Plain as u64
+    /// The field as its column sees it; `scratch` is overwritten if characters have to be taken out.
+    #[inline(always)]
+    pub(super) fn cell<'a>(self, record: &'a [u8], dialect: &Dialect, scratch: &'a mut Vec<u8>) -> Cell<'a> {
+        let head = &record[..self.end()];
+        if self.is_escaped() {
+            let text = unescape(&head[self.start()..], dialect, scratch);
+            return Cell { head: text, length: text.len(), quoted: true };
+        }
+        Cell { head, length: head.len() - self.start(), quoted: self.is_quoted() }
     }
 
-    /// The field's text; `scratch` is overwritten if characters have to be taken out.
     #[inline]
-    pub(super) fn text<'a>(self, record: &'a [u8], dialect: &Dialect, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let raw = &record[self.start()..self.end()];
-        if !self.is_escaped() {
-            return raw;
-        }
-        unescape(raw, dialect, scratch);
-        scratch
+    fn is_quoted(self) -> bool {
+        self.0 >> FORM_SHIFT != Form::Plain as u64
+    }
+}
+
+/// A field's text and how it stands in its record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell<'a> {
+    /// Ends with the text, and begins where the record does if it can: numbers are read in words, which may begin before
+    /// the text does.
+    pub(super) head: &'a [u8],
+    /// Of the text.
+    pub(super) length: usize,
+    /// It stands in quotes.
+    pub(super) quoted: bool,
+}
+
+impl<'a> Cell<'a> {
+    #[inline(always)]
+    pub(super) fn text(self) -> &'a [u8] {
+        &self.head[self.head.len() - self.length..]
     }
 }
 
@@ -122,7 +141,8 @@ impl Fields {
 }
 
 /// Of two quotes, of an escape and a quote, and of two escapes the second stays; any other escape stands for itself.
-fn unescape(raw: &[u8], dialect: &Dialect, text: &mut Vec<u8>) {
+#[inline(never)]
+fn unescape<'a>(raw: &[u8], dialect: &Dialect, text: &'a mut Vec<u8>) -> &'a [u8] {
     text.clear();
     let quote = dialect.quote.unwrap_or_default();
     let escape = dialect.escape.unwrap_or(quote);
@@ -135,6 +155,7 @@ fn unescape(raw: &[u8], dialect: &Dialect, text: &mut Vec<u8>) {
         rest = &rest[kept + 1..];
     }
     text.extend_from_slice(rest);
+    text
 }
 
 #[cfg(test)]
@@ -166,7 +187,8 @@ mod tests {
         let dialect = Dialect::new(&Csv { escape: AsciiOrNone(escape), ..Csv::default() });
         let field = Field::new(1, 1 + raw.len(), Form::Escaped);
         let mut scratch = b"before".to_vec();
-        let text = field.text(format!("\"{raw}\"").as_bytes(), &dialect, &mut scratch).to_vec();
+        let record = format!("\"{raw}\"");
+        let text = field.cell(record.as_bytes(), &dialect, &mut scratch).text().to_vec();
         String::from_utf8(text).unwrap()
     }
 

@@ -155,7 +155,7 @@ impl Rows {
         if piece.field_count > MAX_FIELDS {
             return Err(FileError::TooManyColumns { line, found: piece.field_count as u64 });
         }
-        let name = |field: &Field| field.text(piece.bytes, dialect, &mut Vec::new()).to_vec();
+        let name = |field: &Field| field.cell(piece.bytes, dialect, &mut Vec::new()).text().to_vec();
         let names: Vec<_> = piece.fields.iter().map(name).collect();
         let header = match Header::resolve(columns, csv.extra_columns, piece.bytes, &names) {
             // Read with the wrong encoding, names are not what they are.

@@ -30,6 +30,11 @@ impl Nulls {
         Self { empty, quoted_empty: column_type != ColumnType::Text, others, begins }
     }
 
+    /// Whether a text that begins as numbers do stands for no value.
+    pub(super) fn may_be_numbers(&self) -> bool {
+        b"-0123456789".iter().any(|&byte| self.begins[usize::from(byte)])
+    }
+
     /// Whether the field has no value. In quotes only an empty one can have none.
     #[inline]
     pub(super) fn has(&self, text: &[u8], quoted: bool) -> bool {

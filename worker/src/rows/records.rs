@@ -5,7 +5,6 @@ use longshore_common::dataset::Csv;
 use super::{
     decode::Decoder,
     dialect::Dialect,
-    fields::Field,
     split::{Kind, Piece, Splitter},
 };
 
@@ -75,8 +74,8 @@ impl Record<'_> {
     /// Shows each field, with its place, its text and whether it stands in quotes.
     pub(crate) fn each_field(&mut self, mut visit: impl FnMut(usize, &[u8], bool)) {
         for (place, field) in self.piece.fields.iter().copied().enumerate() {
-            let text = Field::text(field, self.piece.bytes, self.dialect, self.scratch);
-            visit(place, text, field.is_quoted());
+            let cell = field.cell(self.piece.bytes, self.dialect, self.scratch);
+            visit(place, cell.text(), cell.quoted);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use longshore_common::dataset::{Column, Csv};
 
-use super::{column::ColumnPlan, plan::PlanError};
+use super::{column::ColumnPlan, fields::Cell, plan::PlanError};
 
 /// A column's rules, to try texts on.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ impl ValueTest {
     /// Whether a field with this text would load.
     pub(crate) fn takes(&mut self, text: &[u8]) -> bool {
         self.out.clear();
-        self.column.append(text, false, &mut self.scratch, &mut self.out).is_ok()
+        let cell = Cell { head: text, length: text.len(), quoted: false };
+        self.column.append(cell, &mut self.scratch, &mut self.out).is_ok()
     }
 }

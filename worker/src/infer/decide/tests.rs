@@ -118,24 +118,33 @@ fn what_one_column_leaves_open_another_decides() {
     assert_eq!(decided(&[("a", day), ("b", &["01/31/2024"]), ("c", &["31/01/2024"])])[0], "text");
 }
 
-#[test]
-fn what_stands_for_no_value_is_taken_from_the_columns_that_hold_it() {
+/// The null texts of the file, and of its columns in the same order.
+fn nulls_of(columns: &[&[&str]]) -> (Vec<String>, Vec<Option<Vec<String>>>) {
     let mut catalog = Catalog::new().unwrap();
-    let columns: [&[&str]; 5] = [
-        &["1", "NA", ""],
-        &["2.5", "-", "NA"],
-        &["x", "NULL", "?", "\\N"],
-        &["inf", "NaN", "1"],
-        &["1", "nan"],
-    ];
     let profiles: Vec<_> = columns.iter().map(|values| profile(values, &mut catalog)).collect();
     let names: Vec<String> = (0..columns.len()).map(|number| number.to_string()).collect();
-    let decisions = decide(&profiles, &names, &catalog);
-    let (common, own) = nulls(&profiles, &decisions);
+    nulls(&profiles, &decide(&profiles, &names, &catalog))
+}
+
+#[test]
+fn what_stands_for_no_value_is_taken_from_the_columns_that_hold_it() {
+    let columns: [&[&str]; 5] =
+        [&["1", "NA", ""], &["2.5", "-", "NA"], &["x", "?", "\\N"], &["inf", "NaN", "1"], &["1", "nan"]];
+    let (common, own) = nulls_of(&columns);
     assert_eq!(common, ["", "NA", "\\N", "NaN", "nan"]);
     assert_eq!(own[0], None);
     assert_eq!(own[1].as_ref().unwrap(), &["", "NA", "\\N", "NaN", "nan", "-"]);
-    assert_eq!(own[2], None);
     assert_eq!(own[3].as_ref().unwrap(), &["", "NA", "\\N"]);
     assert_eq!(own[4], None);
+}
+
+#[test]
+fn a_word_for_no_value_is_a_text_among_texts() {
+    let numbers: &[&str] = &["83", "3", "NA"];
+    let (common, own) = nulls_of(&[&["DE", "NA", "FR"], numbers, &["x", "\\N", "NULL"]]);
+    assert_eq!(common, ["", "NA", "\\N"]);
+    assert_eq!(own, [Some(vec!["".to_owned(), "\\N".to_owned()]), None, own[0].clone()]);
+    // Without a column that has a type nobody needs words, and without a value nobody can have meant one.
+    assert_eq!(nulls_of(&[&["DE", "NA", "FR"]]), (vec![String::new()], vec![None]));
+    assert_eq!(nulls_of(&[&["NA", "", "NA"]]), (vec!["".to_owned(), "NA".to_owned()], vec![None]));
 }

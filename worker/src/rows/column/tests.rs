@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::testing::dataset_with;
 use super::*;
 
@@ -18,7 +20,8 @@ type Value = Option<Vec<u8>>;
 
 fn append(column: &ColumnPlan, field: &[u8], quoted: bool) -> Result<Value, ColumnFault> {
     let mut out = Vec::new();
-    column.append(field, quoted, &mut b"left over".to_vec(), &mut out)?;
+    let cell = Cell { head: field, length: field.len(), quoted };
+    column.append(cell, &mut b"left over".to_vec(), &mut out)?;
     let (length, value) = out.split_first_chunk().unwrap();
     match i32::from_be_bytes(*length) {
         -1 => Ok(None),
@@ -202,7 +205,6 @@ fn what_is_trimmed_is_trimmed_before_it_is_looked_up() {
     assert_eq!([typed(&trimmed, " NA\t"), typed(&trimmed, "  ")], [Ok(None), Ok(None)]);
     assert_eq!(append(&trimmed, b"  ", true), Ok(Some(vec![])));
     assert_eq!(append(&trimmed, b" NA ", true), Ok(Some(b"NA".to_vec())));
-    assert_eq!(append(&trimmed, b"\xff", false), Err(ColumnFault::Misfit(Misfit::Encoding)));
     for column_type in ["smallint", "integer", "bigint", "real", "double", "numeric(5,0)", "boolean"] {
         same_values(column_type, "", &[("  1 ", "1")]);
         let column = column(column_type, "");
@@ -361,4 +363,52 @@ fn a_reason_says_what_was_expected_and_never_what_the_file_says() {
     let column = column("text", &keys);
     let reason = column.explain(append(&column, b"secret", false).unwrap_err()).1;
     assert!(reason.chars().count() < 1000 && reason.ends_with(" and 40 more"), "{reason}");
+}
+
+/// Columns of every type, without and with every key that it can have.
+fn all_columns() -> Vec<ColumnPlan> {
+    let number = "thousands = \" \"\ndecimal_comma = true\nmin = -5\nmax = 99\nallowed = [1, 2]\nnull = [\"1\", \"-\"]";
+    let keys = [
+        ("smallint", number),
+        ("integer", number),
+        ("bigint", number),
+        ("real", &format!("{number}\nnon_finite = true")),
+        ("double", &format!("{number}\nnon_finite = true")),
+        ("numeric(9,3)", number),
+        ("numeric(1000,500)", number),
+        ("boolean", "true_values = [\"ſ\", \"1\"]\nfalse_values = [\"İ\", \"\"]\nallowed = [\"true\"]"),
+        ("text", "trim = true\nallowed = [\"a\"]\npattern = '\\w*'\nmax_length = 2\nrequired = true"),
+        ("date", "format = \"%d.%m.%Y\"\nmin = 2000-01-01"),
+        ("date", "format = \"%a %-d %b %y %H%p\""),
+        ("timestamp", "format = \"%s%.f\"\nmax = 2030-01-01T00:00:00"),
+        ("timestamp", "format = \"%c\""),
+        ("timestamptz", "format = \"%+\"\nallowed = [2030-01-01T00:00:00Z]"),
+        ("timestamptz", "format = \"%G%V%u%H%M%S%3f%#z\""),
+        ("uuid", "null = [\"0\"]"),
+    ];
+    keys.iter().flat_map(|(column_type, keys)| [column(column_type, ""), column(column_type, keys)]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn any_bytes_are_a_value_or_break_a_rule(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..20),
+            "[-+0-9.,: eE/TZaAmMnNiIfF\u{a0}%]{0,24}".prop_map(String::into_bytes),
+            "\\PC{0,10}".prop_map(String::into_bytes),
+        ],
+        quoted: bool,
+    ) {
+        thread_local!(static COLUMNS: Vec<ColumnPlan> = all_columns());
+        COLUMNS.with(|columns| {
+            for column in columns {
+                if let Err(fault) = append(column, &bytes, quoted) {
+                    let (rule, reason) = column.explain(fault);
+                    assert!(!rule.is_empty() && !reason.is_empty());
+                }
+            }
+        });
+    }
 }

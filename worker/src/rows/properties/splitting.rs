@@ -18,7 +18,7 @@ fn split(csv: &Csv, input: &[u8], cuts: &[usize], max_record_bytes: usize) -> Ve
     let mut take = |chunk: &[u8], ended| {
         splitter.push(chunk);
         while let Some(piece) = splitter.next_piece(ended) {
-            let text = |field: &Field| field.text(piece.bytes, &dialect, &mut Vec::new()).to_vec();
+            let text = |field: &Field| field.cell(piece.bytes, &dialect, &mut Vec::new()).text().to_vec();
             let fields = match piece.kind {
                 Kind::Record | Kind::NotText => piece.fields.iter().map(text).collect(),
                 Kind::Broken(_) => Vec::new(),

@@ -12,8 +12,10 @@ fn pieces(csv: &Csv, max_record_bytes: usize, chunks: &[&[u8]]) -> Vec<String> {
         splitter.push(chunk);
         while let Some(piece) = splitter.next_piece(ended) {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "␍").replace('\n', "␊");
-            let fields =
-                piece.fields.iter().map(|field| text(field.text(piece.bytes, &dialect, &mut Vec::new())));
+            let fields = piece
+                .fields
+                .iter()
+                .map(|field| text(field.cell(piece.bytes, &dialect, &mut Vec::new()).text()));
             let shown_piece = match piece.kind {
                 Kind::Record => fields.collect::<Vec<_>>().join("¦"),
                 Kind::NotText => format!("{} !text", text(piece.bytes)),

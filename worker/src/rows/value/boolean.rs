@@ -17,6 +17,13 @@ const SPELLINGS: [(&[u8], u8); 10] = [
     (b"no", 0),
 ];
 
+#[inline]
+pub(super) fn append_plain(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let (1, [.., byte @ (b'0' | b'1')]) = (length, head) else { return false };
+    out.extend_from_slice(&[0, 0, 0, 1, byte - b'0']);
+    true
+}
+
 pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     let spelling = SPELLINGS.iter().find(|(spelling, _)| text.eq_ignore_ascii_case(spelling));
     let (_, value) = spelling.ok_or(Misfit::Type)?;

@@ -13,7 +13,7 @@ pub(in crate::rows) fn compare(column_type: ColumnType, a: &[u8], b: &[u8]) -> O
         | ColumnType::BigInt
         | ColumnType::Date
         | ColumnType::Timestamp
-        | ColumnType::TimestampTz => Some(signed_key(a).cmp(&signed_key(b))),
+        | ColumnType::TimestampTz => whole(a)?.partial_cmp(&whole(b)?),
         ColumnType::Real => real(a)?.partial_cmp(&real(b)?),
         ColumnType::Double => double(a)?.partial_cmp(&double(b)?),
         ColumnType::Numeric { .. } => Some(compare_numeric(a, b)),
@@ -34,11 +34,12 @@ pub(in crate::rows) fn other_zero(column_type: ColumnType, value: &[u8]) -> Opti
     }
 }
 
-/// Two's complement of any width, big-endian: bytes in order once the sign's bit is turned round.
-fn signed_key(bytes: &[u8]) -> (Option<u8>, &[u8]) {
-    match bytes.split_first() {
-        Some((first, rest)) => (Some(first ^ 0x80), rest),
-        None => (None, &[]),
+/// Two's complement, big-endian, of two, four or eight bytes.
+fn whole(bytes: &[u8]) -> Option<i64> {
+    match *bytes {
+        [a, b] => Some(i16::from_be_bytes([a, b]).into()),
+        [a, b, c, d] => Some(i32::from_be_bytes([a, b, c, d]).into()),
+        _ => bytes.try_into().ok().map(i64::from_be_bytes),
     }
 }
 

@@ -3,7 +3,11 @@
 
 use std::str::from_utf8;
 
-use super::{Misfit, append_4, append_8, signed};
+use super::{
+    Misfit, append_4, append_8,
+    plain::{self, Decimal},
+    signed,
+};
 
 pub(super) fn append_real(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     let number: f32 = number_text(text)?.parse().map_err(|_| Misfit::Type)?;
@@ -21,6 +25,34 @@ pub(super) fn append_double(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit
     }
     append_8(number.to_be_bytes(), out);
     Ok(())
+}
+
+/// Powers of ten that a double holds exactly; a real does up to the tenth.
+const POWERS_OF_TEN: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// Where digits and power of ten are exact, their quotient is the one number that is nearest: IEEE 754 rounds it once.
+pub(super) fn append_plain_double(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(Decimal { negative, digits, scale }) = plain::decimal(head, length) else { return false };
+    if digits > 1 << f64::MANTISSA_DIGITS {
+        return false;
+    }
+    let Some(power) = POWERS_OF_TEN.get(scale) else { return false };
+    let number = digits as f64 / power;
+    append_8(if negative { -number } else { number }.to_be_bytes(), out);
+    true
+}
+
+pub(super) fn append_plain_real(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(Decimal { negative, digits, scale }) = plain::decimal(head, length) else { return false };
+    if digits > 1 << f32::MANTISSA_DIGITS || scale > 10 {
+        return false;
+    }
+    let number = digits as f32 / POWERS_OF_TEN[scale] as f32;
+    append_4(if negative { -number } else { number }.to_be_bytes(), out);
+    true
 }
 
 /// The standard parser takes the words `inf`, `infinity` and `nan` as well; they do not begin as numbers do.

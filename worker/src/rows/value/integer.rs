@@ -1,6 +1,6 @@
 //! Whole numbers. A fraction of zeros is taken (`2.0`: what pandas writes for integers with gaps), no other.
 
-use super::{Misfit, append_4, append_8, signed};
+use super::{Misfit, append_4, append_8, plain, signed};
 
 pub(super) fn append_smallint(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     let number = i16::try_from(whole_number(text)?).map_err(|_| Misfit::Range)?;
@@ -18,6 +18,39 @@ pub(super) fn append_integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfi
 pub(super) fn append_bigint(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     append_8(whole_number(text)?.to_be_bytes(), out);
     Ok(())
+}
+
+/// Most small numbers have one or two digits: these are not worth a call.
+#[inline(always)]
+pub(super) fn append_plain_smallint(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let digit = |byte: u8| byte - b'0';
+    let number = match (length, head) {
+        (1, [.., ones @ b'0'..=b'9']) => digit(*ones),
+        (2, [.., tens @ b'0'..=b'9', ones @ b'0'..=b'9']) => 10 * digit(*tens) + digit(*ones),
+        _ => return append_longer_smallint(head, length, out),
+    };
+    out.extend_from_slice(&[0, 0, 0, 2, 0, number]);
+    true
+}
+
+#[inline(never)]
+fn append_longer_smallint(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(Ok(number)) = plain::whole(head, length).map(i16::try_from) else { return false };
+    let [high, low] = number.to_be_bytes();
+    out.extend_from_slice(&[0, 0, 0, 2, high, low]);
+    true
+}
+
+pub(super) fn append_plain_integer(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(number) = plain::whole(head, length) else { return false };
+    append_4(number.to_be_bytes(), out);
+    true
+}
+
+pub(super) fn append_plain_bigint(head: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
+    let Some(number) = plain::whole(head, length) else { return false };
+    append_8(i64::from(number).to_be_bytes(), out);
+    true
 }
 
 #[inline]

@@ -11,6 +11,10 @@ mod integer;
 mod notation;
 mod number;
 mod numeric;
+mod plain;
+#[cfg(test)]
+mod properties;
+mod small_numeric;
 mod text;
 mod uuid;
 
@@ -18,6 +22,7 @@ use longshore_common::dataset::ColumnType;
 
 pub(super) use compare::{compare, other_zero};
 pub(super) use notation::Notation;
+pub(super) use plain::append_plain;
 
 /// How a text does not fit its column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +31,6 @@ pub(super) enum Misfit {
     Type,
     /// It is written so, but the type cannot hold it.
     Range,
-    /// A text that is not UTF-8.
-    Encoding,
-    /// A text with a NUL, which Postgres cannot store.
-    NulByte,
 }
 
 impl Misfit {
@@ -37,8 +38,6 @@ impl Misfit {
         match self {
             Self::Type => "type",
             Self::Range => "range",
-            Self::Encoding => "encoding",
-            Self::NulByte => "nul_byte",
         }
     }
 
@@ -48,8 +47,6 @@ impl Misfit {
         match self {
             Self::Type => format!("not {article} {column_type}: {expected}"),
             Self::Range => format!("outside of what {article} {column_type} can hold: {expected}"),
-            Self::Encoding => "not valid UTF-8".to_owned(),
-            Self::NulByte => "has a NUL byte, which Postgres cannot store".to_owned(),
         }
     }
 }
@@ -65,7 +62,10 @@ pub(super) fn append(column_type: ColumnType, text: &[u8], out: &mut Vec<u8>) ->
         ColumnType::Double => float::append_double(text, out),
         ColumnType::Numeric { precision, scale } => numeric::append(text, precision, scale, out),
         ColumnType::Boolean => boolean::append(text, out),
-        ColumnType::Text => text::append(text, out),
+        ColumnType::Text => {
+            text::append(text, out);
+            Ok(())
+        }
         ColumnType::Date => date_time::append_date(text, out),
         ColumnType::Timestamp => date_time::append_timestamp(text, out),
         ColumnType::TimestampTz => date_time::append_timestamptz(text, out),

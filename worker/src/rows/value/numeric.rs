@@ -3,7 +3,7 @@
 
 use super::{Misfit, signed};
 
-const MINUS: u16 = 0x4000;
+pub(super) const MINUS: u16 = 0x4000;
 /// Larger exponents change nothing: no record is long enough for zeros that would make up for them.
 const MAX_EXPONENT: i64 = 1 << 40;
 
