@@ -3,6 +3,7 @@
 //! UTF-8 goes through as it is. Bytes that are no text in their encoding are not replaced by a character, which would be
 //! loaded: in their place stands a byte that is no UTF-8 either, so that the record that holds it is rejected.
 
+mod line_starts;
 mod transcoder;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -18,7 +19,7 @@ pub(super) struct Decoder {
     encoding: &'static Encoding,
     /// Whether a mark may still come.
     at_start: bool,
-    /// The first bytes, until it is certain whether they are a mark.
+    /// The first bytes, until it is certain whether they are a mark and they have been taken.
     head: Vec<u8>,
     mark_length: usize,
     /// Of every encoding but UTF-8.
@@ -45,6 +46,8 @@ impl Decoder {
             }
             self.begin();
             bytes = &self.head[self.mark_length..];
+        } else {
+            self.head = Vec::new();
         }
         match &mut self.transcoder {
             Some(transcoder) => transcoder.decode(bytes, ended),
@@ -61,10 +64,10 @@ impl Decoder {
         }
     }
 
-    /// Where in the file the line begins that begins at this offset of the text.
-    pub(super) fn line_offset(&self, text_offset: u64) -> u64 {
-        match &self.transcoder {
-            Some(transcoder) => transcoder.line_offset(text_offset),
+    /// Where in the file the line begins that begins at this offset of the text. Lines before that will not be asked for.
+    pub(super) fn line_offset(&mut self, text_offset: u64) -> u64 {
+        match &mut self.transcoder {
+            Some(transcoder) => transcoder.advance_to(text_offset),
             None => text_offset + self.mark_length as u64,
         }
     }
@@ -72,7 +75,7 @@ impl Decoder {
     /// Lines that begin before this offset of the text will not be asked for.
     pub(super) fn forget_lines_before(&mut self, text_offset: u64) {
         if let Some(transcoder) = &mut self.transcoder {
-            transcoder.forget_lines_before(text_offset);
+            transcoder.advance_to(text_offset);
         }
     }
 }

@@ -47,7 +47,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         if fields.len() != self.header.field_count {
-            return Err(Fault::FieldCount { found: fields.len(), expected: self.header.field_count });
+            return Err(Fault::FieldCount { expected: self.header.field_count });
         }
         let before = out.len();
         let encoded = self.append_tuple(plan, record, fields, line, out);

@@ -1,8 +1,13 @@
 //! What fails a whole file.
 
+use std::fmt;
+
 use thiserror::Error;
 
-use super::reject::RejectSummary;
+use super::{fields::MAX_FIELDS, reject::RejectSummary};
+
+const MAX_LISTED: usize = 10;
+const MAX_NAME_CHARS: usize = 63;
 
 /// Fails the whole file. No variant holds a value of the file; header names are shown only once every
 /// column of the spec was found among them, so that they are names indeed.
@@ -11,13 +16,12 @@ pub enum FileError {
     /// Columns of the spec that the header lacks.
     #[error(
         "the header lacks {names}; it has {found}{other}",
-        names = listed(names),
         found = counted(*found, "column"),
         other = delimiter_question(other_delimiter.as_ref())
     )]
     MissingColumn {
         /// Their names in the header, in the spec's order.
-        names: Vec<String>,
+        names: Names,
         /// How many columns the header has.
         found: u64,
         /// What may be the file's delimiter.
@@ -27,20 +31,28 @@ pub enum FileError {
     #[error(
         "the header has {count} that the spec does not name: {names}; add them to the spec or set \
          csv.extra_columns = \"ignore\"",
-        count = counted(*count, "column"),
-        names = listed(names)
+        count = counted(names.count, "column")
     )]
     ExtraColumn {
-        /// Their names, the first ten, each cut at 63 characters.
-        names: Vec<String>,
-        /// How many they are.
-        count: u64,
+        /// Their names in the header.
+        names: Names,
     },
     /// Columns of the spec that the header names more than once.
-    #[error("the header names {} more than once", listed(names))]
+    #[error("the header names {names} more than once")]
     DuplicateColumn {
         /// Their names in the header, in the spec's order.
-        names: Vec<String>,
+        names: Names,
+    },
+    /// The header has more columns than are read.
+    #[error(
+        "the header, on line {line}, has {found} columns, at most {MAX_FIELDS} are read; are csv.delimiter, csv.header and \
+         csv.skip_lines right?"
+    )]
+    TooManyColumns {
+        /// Physical line on which the header begins, from 1.
+        line: i32,
+        /// How many columns it has.
+        found: u64,
     },
     /// The first record is no header.
     #[error("the header, on line {line}, cannot be read: {reason}")]
@@ -85,6 +97,46 @@ pub enum FileError {
     TooManyLines,
 }
 
+/// Names of columns, of which a message shows the first ten, each cut at 63 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    shown: Vec<String>,
+    count: u64,
+}
+
+impl Names {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut list = Self { shown: Vec::new(), count: 0 };
+        for name in names {
+            if list.shown.len() < MAX_LISTED {
+                list.shown.push(String::from_utf8_lossy(name).chars().take(MAX_NAME_CHARS).collect());
+            }
+            list.count += 1;
+        }
+        list
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, name) in self.shown.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            match name.as_str() {
+                "" => write!(formatter, "{separator}the column with an empty name")?,
+                name => write!(formatter, "{separator}`{name}`")?,
+            }
+        }
+        match self.count - self.shown.len() as u64 {
+            0 => Ok(()),
+            more => write!(formatter, " and {more} more"),
+        }
+    }
+}
+
 /// A character that would split the header into more columns than `csv.delimiter` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherDelimiter {
@@ -102,14 +154,6 @@ fn delimiter_question(other: Option<&OtherDelimiter>) -> String {
 
 fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-fn listed(names: &[String]) -> String {
-    let shown = |name: &String| match name.as_str() {
-        "" => "the column with an empty name".to_owned(),
-        name => format!("`{name}`"),
-    };
-    names.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 fn joined(first: &[RejectSummary]) -> String {

@@ -80,21 +80,35 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// How many fields a record may have: more than any table has columns, and few enough that a record of mere delimiters
+/// takes little memory.
+pub(super) const MAX_FIELDS: usize = 10_000;
+/// How many fields of a record are kept: one too many, so that it is not taken for one that may be.
+const MAX_KEPT: usize = MAX_FIELDS + 1;
+
 /// The fields of one record. Writing to a place that is there already is cheaper than pushing.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     /// Of which the first `count` are the record's.
     places: Vec<Field>,
     count: usize,
+    /// Fields behind those that are kept, as far as `count` does not have them.
+    more: usize,
 }
 
 impl Fields {
     pub(super) fn clear(&mut self) {
-        self.count = 0;
+        (self.count, self.more) = (0, 0);
     }
 
-    pub(super) fn as_slice(&self) -> &[Field] {
-        &self.places[..self.count]
+    /// All of them, or of more than [`MAX_FIELDS`] the first.
+    pub(super) fn kept(&self) -> &[Field] {
+        &self.places[..self.count.min(MAX_KEPT)]
+    }
+
+    /// Of all fields.
+    pub(super) fn count(&self) -> usize {
+        self.count + self.more
     }
 
     #[inline]
@@ -107,11 +121,22 @@ impl Fields {
     /// All places, with room for so many more fields, and the count, which says where the next one goes.
     #[inline]
     pub(super) fn with_room(&mut self, more: usize) -> (&mut [Field], &mut usize) {
+        if self.places.len() < self.count + more {
+            self.make_room(more);
+        }
+        (&mut self.places, &mut self.count)
+    }
+
+    #[cold]
+    fn make_room(&mut self, more: usize) {
+        if self.count > MAX_KEPT {
+            self.more += self.count - MAX_KEPT;
+            self.count = MAX_KEPT;
+        }
         let needed = self.count + more;
         if self.places.len() < needed {
             self.places.resize(needed, Field::new(0, 0, Form::Plain));
         }
-        (&mut self.places, &mut self.count)
     }
 }
 
@@ -138,6 +163,25 @@ mod tests {
     use longshore_common::dataset::{AsciiOrNone, Csv};
 
     use super::*;
+
+    #[test]
+    fn the_first_fields_are_kept_and_all_are_counted() {
+        let field = |at| Field::new(at, at, Form::Plain);
+        for number in [0, 1, MAX_FIELDS, MAX_KEPT, MAX_KEPT + 1, MAX_KEPT + 64, 3 * MAX_KEPT] {
+            let expected: Vec<_> = (0..number.min(MAX_KEPT)).map(field).collect();
+            let mut fields = Fields::default();
+            for more in [1, 64] {
+                fields.clear();
+                for at in 0..number {
+                    let (places, count) = fields.with_room(more);
+                    places[*count] = field(at);
+                    *count += 1;
+                }
+                assert_eq!((fields.count(), fields.kept()), (number, &expected[..]), "{more}");
+            }
+            assert!(fields.places.len() <= MAX_KEPT + 64);
+        }
+    }
 
     fn unescaped(raw: &str, escape: Option<u8>) -> String {
         let dialect = Dialect::new(&Csv { escape: AsciiOrNone(escape), ..Csv::default() });

@@ -8,7 +8,7 @@ use super::{
     decode::Decoder,
     encode::Encoder,
     error::FileError,
-    fields::Field,
+    fields::{Field, MAX_FIELDS},
     header::Header,
     plan::RowPlan,
     reject::{Fault, Reject, RejectSummary},
@@ -104,7 +104,7 @@ impl FileRows {
         self.decoder.forget_lines_before(self.splitter.offset());
         self.splitter.push(self.decoder.decode(bytes, ended));
         while let Some(piece) = self.splitter.next_piece(ended) {
-            self.rows.take(&piece, &self.decoder, out)?;
+            self.rows.take(&piece, &mut self.decoder, out)?;
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Rows {
         }
     }
 
-    fn take(&mut self, piece: &Piece<'_>, decoder: &Decoder, out: &mut Output) -> Result<(), FileError> {
+    fn take(&mut self, piece: &Piece<'_>, decoder: &mut Decoder, out: &mut Output) -> Result<(), FileError> {
         let line = i32::try_from(piece.line).map_err(|_| FileError::TooManyLines)?;
         if self.header_lines > 0 {
             self.header_lines -= 1;
@@ -151,6 +151,9 @@ impl Rows {
         let unreadable = |reason| FileError::UnreadableHeader { line, reason };
         if let Kind::Broken(breakage) = piece.kind {
             return Err(unreadable(breakage.reason(csv.max_record_bytes.0 as usize)));
+        }
+        if piece.field_count > MAX_FIELDS {
+            return Err(FileError::TooManyColumns { line, found: piece.field_count as u64 });
         }
         let name = |field: &Field| field.cell(piece.bytes, dialect, &mut Vec::new()).text().to_vec();
         let names: Vec<_> = piece.fields.iter().map(name).collect();
@@ -177,9 +180,9 @@ impl Rows {
             None => {
                 // No header, and further columns are left out: the first record with enough fields says how many
                 // all of them must have, so that none is shifted.
-                let (found, expected) = (piece.fields.len(), self.plan.columns.len());
-                if found < expected {
-                    return Err(Fault::FieldCount { found, expected });
+                let (found, expected) = (piece.field_count, self.plan.columns.len());
+                if !(expected..=MAX_FIELDS).contains(&found) {
+                    return Err(Fault::FieldCount { expected });
                 }
                 let header = Header::by_position(expected, found);
                 self.encoder.insert(Encoder::new(&self.plan, header, self.file_id))
@@ -218,8 +221,8 @@ impl Rows {
                 (None, breakage.rule(), breakage.reason(self.plan.csv.max_record_bytes.0 as usize))
             }
             Fault::NotText(flaw, column) => (column, flaw.rule(), flaw.reason().to_owned()),
-            Fault::FieldCount { found, expected } => {
-                (None, "field_count", self.field_count_reason(found, expected))
+            Fault::FieldCount { expected } => {
+                (None, "field_count", self.field_count_reason(piece.field_count, expected))
             }
             Fault::Column(index, fault) => {
                 let (rule, reason) = self.plan.columns[index].explain(fault);

@@ -7,11 +7,9 @@ use memchr::memchr_iter;
 
 use super::{
     column::ColumnPlan,
-    error::{FileError, OtherDelimiter},
+    error::{FileError, Names, OtherDelimiter},
 };
 
-const MAX_LISTED: usize = 10;
-const MAX_NAME_CHARS: usize = 63;
 const COMMON_DELIMITERS: [(u8, &str); 4] =
     [(b',', "comma"), (b';', "semicolon"), (b'\t', "tab"), (b'|', "bar")];
 
@@ -43,9 +41,9 @@ impl Header {
         }
         let found =
             |column: &ColumnPlan| places.get(column.header_name.as_bytes()).map_or(&[][..], Vec::as_slice);
-        let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
+        let named = |wanted: &dyn Fn(usize) -> bool| {
             let chosen = columns.iter().filter(|column| wanted(found(column).len()));
-            chosen.map(|column| column.header_name.clone()).collect()
+            Names::new(chosen.map(|column| column.header_name.as_bytes()))
         };
 
         // Missing names come first: if the first line is no header at all, its values must not be shown.
@@ -81,13 +79,12 @@ fn other_delimiter(line: &[u8], found: usize) -> Option<OtherDelimiter> {
 
 fn refuse_extra(columns: &[ColumnPlan], names: &[Vec<u8>]) -> Result<(), FileError> {
     let known: HashSet<&[u8]> = columns.iter().map(|column| column.header_name.as_bytes()).collect();
-    let extra: Vec<_> = names.iter().filter(|name| !known.contains(name.as_slice())).collect();
-    if extra.is_empty() {
-        return Ok(());
+    let extra = names.iter().map(Vec::as_slice).filter(|name| !known.contains(name));
+    match Names::new(extra) {
+        names if names.is_empty() => Ok(()),
+        names => Err(FileError::ExtraColumn { names }),
     }
-    let shown = |name: &&Vec<u8>| String::from_utf8_lossy(name).chars().take(MAX_NAME_CHARS).collect();
-    Err(FileError::ExtraColumn {
-        names: extra.iter().take(MAX_LISTED).map(shown).collect(),
-        count: extra.len() as u64,
-    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ mod value;
 mod value_test;
 
 pub use encode::{COPY_HEADER, COPY_TRAILER};
-pub use error::{FileError, OtherDelimiter};
+pub use error::{FileError, Names, OtherDelimiter};
 pub use file_rows::{Counts, FileRows, Output};
 pub use plan::{PlanError, RowPlan};
 pub(crate) use records::{Record, Records};

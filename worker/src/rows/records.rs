@@ -66,7 +66,7 @@ impl Record<'_> {
         self.piece.kind == Kind::Record
     }
 
-    /// How many fields it has, if it is whole.
+    /// How many fields it has, if it is whole; one too many if it has more than a record may have.
     pub(crate) fn width(&self) -> usize {
         self.piece.fields.len()
     }

@@ -19,7 +19,7 @@ pub struct Reject {
     /// The row's text, at most 8 KiB: bytes that are not UTF-8 as U+FFFD, NUL as U+2400 (Postgres stores neither).
     pub raw: String,
     /// Short name of the rule, for counting: `field_count`, `required`, `type`, `range`, `encoding`, `nul_byte`,
-    /// `quote_text_after`, `quote_unclosed`, `record_too_long`.
+    /// `quote_text_after`, `quote_unclosed`, `record_too_long`, `min`, `max`, `allowed`, `pattern`, `max_length`.
     pub rule: &'static str,
     /// What was expected, in words. Never holds a value of the file, so that it can be logged.
     pub reason: String,
@@ -52,8 +52,8 @@ pub(super) enum Fault {
     Broken(Breakage),
     /// With the index of the column in which the flaw stands, if it is one of the spec.
     NotText(Flaw, Option<usize>),
+    /// The record has another number of fields.
     FieldCount {
-        found: usize,
         expected: usize,
     },
     /// The column's index, in the spec's order.

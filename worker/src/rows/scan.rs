@@ -108,8 +108,8 @@ impl Scan {
     }
 
     /// The fields of the record that was found.
-    pub(super) fn fields(&self) -> &[Field] {
-        self.fields.as_slice()
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// Whether a field of the record that was found stands in quotes.

@@ -19,8 +19,10 @@ use super::{
 pub(super) struct Piece<'a> {
     /// Without the line break that ends it.
     pub(super) bytes: &'a [u8],
-    /// Of a whole record.
+    /// Of a whole record: all, or the first of more than it may have.
     pub(super) fields: &'a [Field],
+    /// How many a whole record has.
+    pub(super) field_count: usize,
     /// Physical line on which it begins, from 1.
     pub(super) line: u64,
     /// Offset of its first byte in the input.
@@ -126,7 +128,8 @@ impl Splitter {
         let Span { start, length, line, kind } = self.next_span(ended)?;
         Some(Piece {
             bytes: &self.buffer[start..start + length],
-            fields: self.scan.fields(),
+            fields: self.scan.fields().kept(),
+            field_count: self.scan.fields().count(),
             line,
             byte_offset: self.buffer_offset + start as u64,
             kind,

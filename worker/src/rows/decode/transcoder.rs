@@ -1,19 +1,12 @@
 //! Any encoding but UTF-8 → UTF-8, a line at a time, so that each line's offset in the file is known.
 
-use std::collections::VecDeque;
-
 use encoding_rs::{DecoderResult, Encoding, UTF_16BE, UTF_16LE};
 use memchr::memchr2;
 
+use super::line_starts::{LineStart, LineStarts};
+
 /// Stands for bytes that are no text in their encoding; UTF-8 never has it.
 const INVALID: u8 = 0xff;
-
-/// Where a line begins.
-#[derive(Debug, Clone, Copy)]
-struct LineStart {
-    in_text: u64,
-    in_file: u64,
-}
 
 #[derive(Debug)]
 pub(super) struct Transcoder {
@@ -25,8 +18,7 @@ pub(super) struct Transcoder {
     text_offset: u64,
     /// Of the next byte of the file.
     file_offset: u64,
-    /// Of the lines that may still be asked for, in their order. Never empty.
-    lines: VecDeque<LineStart>,
+    lines: LineStarts,
 }
 
 /// How a file writes the code of a character such as a line break.
@@ -51,7 +43,7 @@ impl Transcoder {
             text: Vec::new(),
             text_offset: 0,
             file_offset: mark_length as u64,
-            lines: VecDeque::from([LineStart { in_text: 0, in_file: mark_length as u64 }]),
+            lines: LineStarts::new(LineStart { in_text: 0, in_file: mark_length as u64 }),
         }
     }
 
@@ -66,7 +58,7 @@ impl Transcoder {
             // Otherwise the line goes on, or what looked like its end is no text: ISO-2022-JP knows such places.
             if let [.., b'\n' | b'\r'] = self.text[length..] {
                 let in_text = self.text_offset + self.text.len() as u64;
-                self.lines.push_back(LineStart { in_text, in_file: self.file_offset });
+                self.lines.push(LineStart { in_text, in_file: self.file_offset });
             }
             bytes = rest;
         }
@@ -110,19 +102,14 @@ impl Transcoder {
         line_break.unwrap_or(bytes.len())
     }
 
-    pub(super) fn line_offset(&self, text_offset: u64) -> u64 {
-        let behind = self.lines.partition_point(|line| line.in_text <= text_offset);
-        self.lines.get(behind.saturating_sub(1)).map_or(0, |line| line.in_file)
-    }
-
-    pub(super) fn forget_lines_before(&mut self, text_offset: u64) {
-        let behind = self.lines.partition_point(|line| line.in_text <= text_offset);
-        self.lines.drain(..behind.saturating_sub(1));
+    /// As [`LineStarts::advance_to`].
+    pub(super) fn advance_to(&mut self, text_offset: u64) -> u64 {
+        self.lines.advance_to(text_offset)
     }
 
     #[cfg(test)]
-    pub(super) fn line_count(&self) -> usize {
-        self.lines.len()
+    pub(super) fn line_bytes(&self) -> usize {
+        self.lines.bytes()
     }
 }
 

@@ -80,54 +80,6 @@ fn reasons_and_errors_never_hold_a_value_of_the_file() {
 }
 
 #[test]
-fn a_header_that_does_not_fit_fails_the_file_and_names_all_that_is_wrong() {
-    assert_eq!(failure(&two_texts(), "c,d\n1,2\n"), "the header lacks `a`, `b`; it has 2 columns");
-    assert_eq!(failure(&two_texts(), "a,B\n"), "the header lacks `b`; it has 2 columns");
-    assert_eq!(failure(&two_texts(), "a,b,a,b\n"), "the header names `a`, `b` more than once");
-    let message = failure(&two_texts(), "a,b,c,\n");
-    assert!(
-        message.contains("has 2 columns that the spec does not name: `c`, the column with an empty name;"),
-        "{message}"
-    );
-    for input in ["\"a\"x,b\n", "a,\"b\n"] {
-        assert!(failure(&two_texts(), input).starts_with("the header, on line 1, cannot be read: "));
-    }
-    let long = format!("a,{}", "b".repeat(2 << 20));
-    assert!(failure(&two_texts(), &long).contains("longer than 1048576 bytes"));
-}
-
-#[test]
-fn a_header_that_another_delimiter_would_split_is_told_so() {
-    let cases = [
-        (
-            "a;b;c\n",
-            "the header lacks `a`, `b`; it has 1 column; is csv.delimiter right? the line has 2 semicolons",
-        ),
-        ("a\tb\n", "the header lacks `a`, `b`; it has 1 column; is csv.delimiter right? the line has 1 tab"),
-        ("a,c|d|b|\n", "the header lacks `b`; it has 2 columns; is csv.delimiter right? the line has 3 bars"),
-        ("a,c|d\n", "the header lacks `b`; it has 2 columns"),
-    ];
-    for (input, expected) in cases {
-        assert_eq!(failure(&two_texts(), input), expected);
-    }
-    let mut dataset = two_texts();
-    dataset.csv.delimiter = ';';
-    assert!(failure(&dataset, "a,b\n1,2\n").ends_with("the line has 1 comma"));
-}
-
-#[test]
-fn a_header_that_is_no_text_asks_for_the_encoding() {
-    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
-    for input in [b"a,\xe4\n".to_vec(), utf_16("a,b\n")] {
-        let message = read(&two_texts(), &input, &[]).2.unwrap_err().to_string();
-        assert!(message.starts_with("the header, on line 1, cannot be read: has "), "{message}");
-        assert!(message.ends_with("; is csv.encoding right?"), "{message}");
-    }
-    let message = read(&two_texts(), b"a,b,\xe4\n", &[]).2.unwrap_err().to_string();
-    assert!(message.contains("does not name: `\u{fffd}`"), "{message}");
-}
-
-#[test]
 fn the_last_of_several_header_lines_names_the_columns() {
     let mut dataset = two_texts();
     dataset.csv.header = HeaderLines(3);
@@ -203,6 +155,31 @@ fn a_file_in_another_encoding_is_loaded_as_text() {
     let [reject] = &out.rejects[..] else { panic!("{:?}", out.rejects) };
     assert_eq!((reject.line, reject.byte_offset, reject.rule), (5, bytes.len() as i64, "encoding"));
     assert_eq!((reject.column.as_deref(), reject.raw.as_str()), (Some("b"), "x,\u{fffd}"));
+}
+
+#[test]
+fn a_row_of_mere_delimiters_is_rejected_with_the_true_number_of_its_fields() {
+    let mut dataset = two_texts();
+    let wide = |count: usize| ",".repeat(count - 1);
+    let input = format!("a,b\n{}\n{}\n1,2\n", wide(10_001), wide(100_000));
+    let (out, _) = rows(&dataset, &input);
+    assert_eq!(texts(&out), [["1", "2"]]);
+    let reasons = |out: &Output| out.rejects.iter().map(|reject| reject.reason.clone()).collect::<Vec<_>>();
+    let expected = ["has 10001 fields, the header has 2", "has 100000 fields, the header has 2"];
+    assert_eq!(reasons(&out), expected);
+    for cuts in [vec![5, 10_000], (0..2000).map(|number| number * 57).collect()] {
+        assert_eq!(read(&dataset, input.as_bytes(), &cuts).1.rejects, out.rejects);
+    }
+
+    dataset.csv.extra_columns = ExtraColumns::Ignore;
+    let header = format!("a,b{}", wide(9_999));
+    let (out, _) = rows(&dataset, &format!("{header}\n1{}\n2{}\n", wide(10_000), wide(10_001)));
+    assert_eq!(texts(&out), [["1", "∅"]]);
+    assert_eq!(reasons(&out), ["has 10001 fields, the header has 10000"]);
+    dataset.csv.header = HeaderLines(0);
+    let (out, _) = rows(&dataset, &format!("{}\n1{}\n2{}\n", wide(10_001), wide(10_000), wide(50_000)));
+    assert_eq!(texts(&out), [["1", "∅"]]);
+    assert_eq!(reasons(&out), ["has 10001 fields, expected 2", "has 50000 fields, expected 10000"]);
 }
 
 #[test]
