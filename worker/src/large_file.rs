@@ -5,7 +5,8 @@ use longshore_common::ledger::{self, FileLoad, RejectedRow};
 use crate::{
     copy::{TableCopy, TargetTable},
     failure::{Failure, Verdict},
-    read::{Parcel, Part, ReadTotals, Reading},
+    parcel::{Parcel, Part, ReadTotals},
+    read::Reading,
 };
 
 /// Rejects wait until they have this many bytes: no other statement can run while a COPY is open.

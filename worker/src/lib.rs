@@ -16,6 +16,7 @@ pub mod infer;
 mod large_file;
 mod load;
 mod outcomes;
+mod parcel;
 mod progress;
 mod read;
 pub mod rows;

@@ -14,8 +14,9 @@ use crate::{
     failure::Failure,
     large_file,
     outcomes::{LoadTotals, Outcomes},
+    parcel::Parcel,
     progress::Progress,
-    read::{Parcel, Reading},
+    read::Reading,
     rows::RowPlan,
     small_files::SmallFiles,
 };

@@ -10,7 +10,7 @@ use crate::{
     copy::{TableCopy, TargetTable},
     failure::Failure,
     outcomes::Outcomes,
-    read::{WholeFile, WholeFiles},
+    parcel::{WholeFile, WholeFiles},
 };
 
 /// Tuples that are kept: enough that what a COPY costs beside its rows does not show.
@@ -183,13 +183,12 @@ impl<'a> Group<'a> {
         self.files.extend(files);
     }
 
-    /// Sends files one by one.
+    /// Sends files again, in one frame: one of its own for each would take longer than their rows.
     async fn send(&mut self, files: Vec<WholeFile>) -> Result<(), Failure> {
         self.keep(files);
-        for file in &self.files {
-            self.copy.send(file.part.tuples.clone(), file.part.rows).await?;
-        }
-        Ok(())
+        let tuples: Vec<&[u8]> = self.files.iter().map(|file| &file.part.tuples[..]).collect();
+        let rows = self.files.iter().map(|file| file.part.rows).sum();
+        self.copy.send(tuples.concat().into(), rows).await
     }
 
     /// Ends the COPY, records the rejects and keeps the part; gives the files' counts. The files are there still.
