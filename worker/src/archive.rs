@@ -14,6 +14,13 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Behind a first byte of 0x50 to 0x5f: a frame that decoders skip, with which some writers begin.
 const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
+/// What is put into a folder of CSV files by mistake.
+const FOREIGN_MAGICS: [(&[u8], &str); 4] = [
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"BZh91AY&SY", "a bzip2 archive"),
+    (b"\xfd7zXZ\0", "an xz archive"),
+    (b"PAR1\x15", "a Parquet file"),
+];
 /// A zstd archive may ask for a window of 8 MiB, which is what every decoder has to offer. More is memory that a
 /// stranger decides about.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -86,6 +93,9 @@ impl Content {
         let Form::Unread(mut source) = std::mem::replace(&mut self.form, Form::Broken) else { return Ok(0) };
         let length = fill(&mut source, chunk)?;
         let head = &chunk[..length];
+        if let Some((_, what)) = FOREIGN_MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return Err(Failure::Archive(format!("the content is {what}; only CSV, gzip and zstd are read")));
+        }
         let is_gzip = head.starts_with(&GZIP_MAGIC);
         let is_skippable =
             head.first().is_some_and(|first| first >> 4 == 5) && head[1..].starts_with(&ZSTD_SKIPPABLE_MAGIC);
@@ -210,6 +220,7 @@ mod tests {
         let archive = gzip("1234567890\n".repeat(10_000).as_bytes());
         assert!(read("a.csv.gz", b"a,b\n").unwrap_err().contains("no gzip archive"));
         assert!(read("a.csv.zst", b"").unwrap_err().contains("no zstd archive"));
+        assert!(read("a.csv", b"PK\x03\x04\x14\0").unwrap_err().contains("Excel workbook"));
         assert!(read("a.csv.gz", &archive[..archive.len() / 2]).unwrap_err().contains("ends early"));
         let mut corrupt = archive;
         let middle = corrupt.len() / 2;

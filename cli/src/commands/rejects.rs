@@ -55,7 +55,10 @@ pub(crate) async fn run(args: RejectsArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::print_json(&rows)?;
     } else if rows.is_empty() {
-        output::print("no rejects")?;
+        output::print(
+            "no rejects (a file that FAILED keeps none: `longshore tasks --status FAILED` says why it did, and \
+             `longshore validate` shows what would be rejected of it)",
+        )?;
     } else {
         print_tables(&rows)?;
         if rows.len() as i64 == limit {
