@@ -19,6 +19,8 @@ const RARE_DELIMITERS: [char; 7] = ['¦', '^', '~', '\u{1f}', '\u{1}', ':', ' ']
 const RARE_WORTH: f64 = 0.5;
 /// What a dialect without quotes is worth: a stray quote now and then is an error in a row, and no dialect.
 const UNQUOTED_WORTH: f64 = 0.99;
+/// So many records that quotes would break show that the file is written without them. One is an error in a row.
+const MIN_STRAY_QUOTES: usize = 2;
 /// What a single column is worth: less than any two.
 const SINGLE_COLUMN_WORTH: f64 = 0.01;
 /// Lines before the header at most.
@@ -50,6 +52,13 @@ pub(super) fn sniff(head: &Head, encoding: FileEncoding) -> Csv {
         }
     }
     let (mut csv, mut shape) = best;
+    if csv.quote.0.is_none() {
+        let quoted = Csv { quote: plain.quote, ..csv.clone() };
+        let with_quotes = Shape::of(head, &quoted);
+        if !shape.shows_stray_quotes(&with_quotes) {
+            (csv, shape) = (quoted, with_quotes);
+        }
+    }
     if shape.has_comment {
         let commented = Csv { comment: AsciiOrNone(Some(b'#')), ..csv.clone() };
         let without = Shape::of(head, &commented);
@@ -113,12 +122,15 @@ struct Shape {
     fields: u64,
     /// How many of the fields are clean, in parts of one.
     clean: f64,
+    /// Fields that stand in `"` which this dialect does not know.
+    enclosed: usize,
     has_comment: bool,
 }
 
 impl Shape {
     fn of(head: &Head, csv: &Csv) -> Self {
-        let mut shape = Self { widths: Vec::new(), width: 0, fields: 0, clean: 0.0, has_comment: false };
+        let mut shape =
+            Self { widths: Vec::new(), width: 0, fields: 0, clean: 0.0, enclosed: 0, has_comment: false };
         let mut records = Records::new(csv);
         records.push(&head.bytes, |record| shape.note(record, csv.delimiter));
         if head.extent == Extent::Whole {
@@ -137,6 +149,7 @@ impl Shape {
         record.each_field(|place, text, is_quoted| {
             self.fields += 1;
             self.clean += if is_quoted { 1.0 } else { cleanness(text, delimiter) };
+            self.enclosed += usize::from(!is_quoted && matches!(text, [b'"', .., b'"']));
             self.has_comment |= place == 0 && !is_quoted && text.starts_with(b"#");
         });
     }
@@ -151,6 +164,12 @@ impl Shape {
         self.width > 1
             && self.share() >= MIN_USUAL_SHARE
             && self.widths.iter().take(2).all(|record| self.is_usual(record))
+    }
+
+    /// Whether quotes, which break records `with_quotes`, are a part of the values, as seen without quotes.
+    fn shows_stray_quotes(&self, with_quotes: &Self) -> bool {
+        let broken = with_quotes.widths.iter().filter(|(width, _)| width.is_none()).count();
+        broken >= MIN_STRAY_QUOTES && broken > self.enclosed
     }
 
     /// Of the records that have the same number of fields as most.

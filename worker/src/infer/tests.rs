@@ -95,6 +95,16 @@ fn a_quoted_word_for_no_value_makes_a_column_text() {
 }
 
 #[test]
+fn a_file_without_quotes_says_why_and_one_stray_quote_is_a_row_to_reject() {
+    let inference = inferred(&[("a.csv", b"id,t\n1,x\n2,\"X\n3,\"y\" z\n4,u\n")]).unwrap();
+    assert!(inference.text.contains("then rejected.\nquote = \"\""), "{}", inference.text);
+    assert_eq!(inference.rows_rejected, 0);
+    let stray = inferred(&[("a.csv", b"id,t\n1,x\n2,\"X\n3,y\n4,u\n")]).unwrap();
+    assert!(!stray.text.contains("quote ="), "{}", stray.text);
+    assert!(stray.text.contains("# 1 of these rows would be rejected"), "{}", stray.text);
+}
+
+#[test]
 fn namibia_is_a_country_where_a_missing_number_is_written_alike() {
     let inference = inferred(&[("a.csv", b"country,pop\nDE,83\nNA,3\nFR,NA\n")]).unwrap();
     let dataset = &inference.dataset;

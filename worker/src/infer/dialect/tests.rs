@@ -57,7 +57,11 @@ fn quotes_are_those_that_keep_fields_together() {
         ("a,b\n\"say \\\"hi\\\", Bob\",1\n\"z\",2\n", (',', Some('"'), Some('\\'))),
         ("p,b\n\"C:\\\",1\n\"D:\\\",2\n", (',', Some('"'), None)),
         ("a,b\n'x,y',1\n'z',2\n", (',', Some('\''), None)),
-        ("a\tb\n\"Heroes\" live\t1\nz\t2\nu\t3\n", ('\t', None, None)),
+        ("a\tb\n\"Heroes\" live\t1\n\"Z\" z\t2\nu\t3\n", ('\t', None, None)),
+        // A single stray quote is an error in a row, and so are some where others enclose values.
+        ("a\tb\n\"Heroes\" live\t1\nz\t2\nu\t3\n", ('\t', Some('"'), None)),
+        ("a,b\n1,x\n2,\"X\n3,y\n4,z\n5,u\n", (',', Some('"'), None)),
+        ("a,b\n1,\"x\"\n2,\"X\n3,y\n4,\"z\" u\n5,\"u\"\n", (',', Some('"'), None)),
         ("a,b\nit's,1\n5\" pipe,2\n", (',', Some('"'), None)),
         ("a;b\n\"x\";\"1\"\n\"y\";\"2\"\n", (';', Some('"'), None)),
     ];
