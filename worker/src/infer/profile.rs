@@ -172,7 +172,8 @@ impl Numbers {
         }
         for ((known, tests), notation) in self.notations.iter_mut().zip(&mut catalog.notations).zip(NOTATIONS)
         {
-            *known = known.filter(|_| tests.number.takes(text)).map(|known| {
+            let takes = !begins_with_empty_group(text, notation.thousands) && tests.number.takes(text);
+            *known = known.filter(|_| takes).map(|known| {
                 known.join(Digits::of(text, notation.decimal_point(), known.integer, &mut tests.integers))
             });
         }
@@ -221,6 +222,11 @@ fn is_infinite(text: &[u8]) -> bool {
 
 fn has_leading_zero(text: &[u8]) -> bool {
     is_number_like(text) && matches!(unsigned(text), [b'0', next, ..] if next.is_ascii_digit())
+}
+
+/// `0.125` is a fraction: nobody groups thousands where there are none.
+fn begins_with_empty_group(text: &[u8], thousands: Option<char>) -> bool {
+    matches!(unsigned(text), [b'0', next, ..] if thousands == Some(char::from(*next)))
 }
 
 fn is_number_like(text: &[u8]) -> bool {
