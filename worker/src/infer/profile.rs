@@ -229,10 +229,22 @@ fn begins_with_empty_group(text: &[u8], thousands: Option<char>) -> bool {
     matches!(unsigned(text), [b'0', next, ..] if thousands == Some(char::from(*next)))
 }
 
+/// Digits with a point or comma, or more of them around groups of three: `31.12.2023` is a day.
 fn is_number_like(text: &[u8]) -> bool {
     let unsigned = unsigned(text);
     unsigned.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.')
-        && unsigned.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
+        && unsigned.iter().all(|byte| byte.is_ascii_digit() || is_separator(byte))
+        && groups_between(unsigned).all(|group| group.len() == 3)
+}
+
+fn is_separator(byte: &u8) -> bool {
+    matches!(byte, b'.' | b',')
+}
+
+/// The digits that have a separator on both sides.
+fn groups_between(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let separators = text.iter().filter(|byte| is_separator(byte)).count();
+    text.split(is_separator).skip(1).take(separators.saturating_sub(1))
 }
 
 fn is_phone_number(text: &[u8]) -> bool {

@@ -117,6 +117,17 @@ fn what_could_be_thousands_or_fractions_is_said() {
 }
 
 #[test]
+fn texts_beside_numbers_are_said_and_days_are_no_numbers() {
+    let beside_a_word = |value: &'static str| note(&[[value; 11].as_slice(), &["open"]].concat());
+    for number in ["12", "-1.5", "1,234.5", "1.234.567,8"] {
+        assert!(beside_a_word(number).unwrap().starts_with("11 of 12 values look like numbers"), "{number}");
+    }
+    for day in ["31.12.2023", "1.2.24", "2023-12-31"] {
+        assert_eq!(beside_a_word(day), None, "{day}");
+    }
+}
+
+#[test]
 fn what_one_column_leaves_open_another_decides() {
     let open: &[&str] = &["1,234", "5,678"];
     assert_eq!(decided(&[("a", open), ("b", &["2.5"])]), ["smallint thousands[,]", "numeric(13,1)"]);
