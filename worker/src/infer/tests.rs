@@ -78,11 +78,18 @@ fn types_hold_for_all_files_and_their_columns_may_stand_in_another_order() {
     );
     let mixed = inferred(&[("a.csv", "ä\nä\n".as_bytes()), ("b.csv", b"\xe4\nb\xfcro\n")]).unwrap_err();
     assert!(mixed.starts_with("a.csv is UTF-8 and b.csv is not"), "{mixed}");
-    assert!(
-        inferred(&[("a.csv", b""), ("b.csv", b"\n\n")])
-            .unwrap_err()
-            .contains("infer from files that have rows")
+    assert_eq!(
+        inferred(&[("a.csv", b""), ("b.csv", b"\n\n")]).unwrap_err(),
+        "no file has a row or a header: a.csv, b.csv; infer from files that have rows"
     );
+    let utf16: Vec<u8> = "id,n\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let unmarked = inferred(&[("a.csv", &utf16)]).unwrap_err();
+    assert!(
+        unmarked.contains(": a.csv; many bytes are NUL") && unmarked.contains("csv.encoding"),
+        "{unmarked}"
+    );
+    let workbook = inferred(&[("a.xlsx", b"PK\x03\x04\n1,2\n1,2\n")]).unwrap_err();
+    assert_eq!(workbook, "a.xlsx: a zip archive or an Excel workbook; save it as CSV");
     assert!(inferred(&[("a.csv.gz", b"id\n1\n")]).unwrap_err().starts_with("a.csv.gz: the name ends in .gz"));
 }
 
