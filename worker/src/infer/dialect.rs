@@ -1,7 +1,8 @@
 //! How a file is written, by trying: delimiter, quotes, escapes, comments, and lines before the header.
 //!
 //! The dialect wins under which the most records have the same number of fields, the more the better, and the fewest
-//! fields look as if something in them should have split or quoted them.
+//! fields look as if something in them should have split or quoted them. One that splits the first record, mostly a
+//! header, like the others goes before all that do not: they found their delimiter in a column's texts.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +19,14 @@ const RARE_DELIMITERS: [char; 7] = ['¦', '^', '~', '\u{1f}', '\u{1}', ':', ' ']
 const RARE_WORTH: f64 = 0.5;
 /// What a dialect without quotes is worth: a stray quote now and then is an error in a row, and no dialect.
 const UNQUOTED_WORTH: f64 = 0.99;
+/// So many records that quotes would break show that the file is written without them. One is an error in a row.
+const MIN_STRAY_QUOTES: usize = 2;
 /// What a single column is worth: less than any two.
 const SINGLE_COLUMN_WORTH: f64 = 0.01;
 /// Lines before the header at most.
 const MAX_PREAMBLE: usize = 50;
-/// The share of records behind a preamble that have the same number of fields.
-const MIN_SHARE_BEHIND_PREAMBLE: f64 = 0.9;
+/// The share of records, behind a preamble if there is one, that have the same number of fields.
+const MIN_USUAL_SHARE: f64 = 0.9;
 
 /// The dialect of the file, without a header; `skip_lines` leaves out what stands before the first record that has as
 /// many fields as most.
@@ -38,15 +41,24 @@ pub(super) fn sniff(head: &Head, encoding: FileEncoding) -> Csv {
     };
     let mut best = (plain.clone(), Shape::of(head, &plain));
     let mut best_worth = best.1.worth();
+    let mut best_fits = fits_header(&best.0, &best.1);
     for csv in candidates(head, &plain) {
         let shape = Shape::of(head, &csv);
         let worth = shape.worth() * likelihood(&csv, &shape);
-        if worth > best_worth + 1e-9 {
-            best_worth = worth;
+        let fits = fits_header(&csv, &shape);
+        if fits && !best_fits || fits == best_fits && worth > best_worth + 1e-9 {
+            (best_worth, best_fits) = (worth, fits);
             best = (csv, shape);
         }
     }
     let (mut csv, mut shape) = best;
+    if csv.quote.0.is_none() {
+        let quoted = Csv { quote: plain.quote, ..csv.clone() };
+        let with_quotes = Shape::of(head, &quoted);
+        if !shape.shows_stray_quotes(&with_quotes) {
+            (csv, shape) = (quoted, with_quotes);
+        }
+    }
     if shape.has_comment {
         let commented = Csv { comment: AsciiOrNone(Some(b'#')), ..csv.clone() };
         let without = Shape::of(head, &commented);
@@ -66,6 +78,11 @@ fn likelihood(csv: &Csv, shape: &Shape) -> f64 {
         false => 0.0,
     };
     quote * delimiter
+}
+
+/// Whether the first record, mostly a header, is split like the others. A rare delimiter also splits titles alike.
+fn fits_header(csv: &Csv, shape: &Shape) -> bool {
+    COMMON_DELIMITERS.contains(&csv.delimiter) && shape.is_even_from_the_first()
 }
 
 /// The likelier first: a later one has to be better, not as good. What does not stand in the file is left out.
@@ -105,12 +122,15 @@ struct Shape {
     fields: u64,
     /// How many of the fields are clean, in parts of one.
     clean: f64,
+    /// Fields that stand in `"` which this dialect does not know.
+    enclosed: usize,
     has_comment: bool,
 }
 
 impl Shape {
     fn of(head: &Head, csv: &Csv) -> Self {
-        let mut shape = Self { widths: Vec::new(), width: 0, fields: 0, clean: 0.0, has_comment: false };
+        let mut shape =
+            Self { widths: Vec::new(), width: 0, fields: 0, clean: 0.0, enclosed: 0, has_comment: false };
         let mut records = Records::new(csv);
         records.push(&head.bytes, |record| shape.note(record, csv.delimiter));
         if head.extent == Extent::Whole {
@@ -129,13 +149,32 @@ impl Shape {
         record.each_field(|place, text, is_quoted| {
             self.fields += 1;
             self.clean += if is_quoted { 1.0 } else { cleanness(text, delimiter) };
+            self.enclosed += usize::from(!is_quoted && matches!(text, [b'"', .., b'"']));
             self.has_comment |= place == 0 && !is_quoted && text.starts_with(b"#");
         });
     }
 
+    fn is_usual(&self, (width, _): &(Option<usize>, u64)) -> bool {
+        *width == Some(self.width)
+    }
+
+    /// Whether nearly all records have the same number of fields, the first two among them: the first alone may be a
+    /// title with the delimiter in it.
+    fn is_even_from_the_first(&self) -> bool {
+        self.width > 1
+            && self.share() >= MIN_USUAL_SHARE
+            && self.widths.iter().take(2).all(|record| self.is_usual(record))
+    }
+
+    /// Whether quotes, which break records `with_quotes`, are a part of the values, as seen without quotes.
+    fn shows_stray_quotes(&self, with_quotes: &Self) -> bool {
+        let broken = with_quotes.widths.iter().filter(|(width, _)| width.is_none()).count();
+        broken >= MIN_STRAY_QUOTES && broken > self.enclosed
+    }
+
     /// Of the records that have the same number of fields as most.
     fn share(&self) -> f64 {
-        let same = self.widths.iter().filter(|(width, _)| *width == Some(self.width)).count();
+        let same = self.widths.iter().filter(|record| self.is_usual(record)).count();
         same as f64 / self.widths.len().max(1) as f64
     }
 
@@ -150,13 +189,12 @@ impl Shape {
 
     /// Physical lines before the first record that has as many fields as most, if it is clear that they are none.
     fn preamble_lines(&self) -> u32 {
-        let is_usual = |(width, _): &(Option<usize>, u64)| *width == Some(self.width);
-        let Some(first) = self.widths.iter().position(is_usual) else { return 0 };
+        let Some(first) = self.widths.iter().position(|record| self.is_usual(record)) else { return 0 };
         let behind = &self.widths[first..];
-        let share = behind.iter().filter(|record| is_usual(record)).count() as f64 / behind.len() as f64;
+        let share = behind.iter().filter(|record| self.is_usual(record)).count() as f64 / behind.len() as f64;
         // A header that names one column less than the rows have is R's way to write row names, and no preamble.
         let is_short_header = first == 1 && self.width > 2 && self.widths[0].0 == Some(self.width - 1);
-        let is_clear = self.width > 1 && share >= MIN_SHARE_BEHIND_PREAMBLE && behind.len() > 1;
+        let is_clear = self.width > 1 && share >= MIN_USUAL_SHARE && behind.len() > 1;
         if first == 0 || first > MAX_PREAMBLE || is_short_header || !is_clear {
             return 0;
         }
@@ -194,73 +232,4 @@ fn cleanness(text: &[u8], delimiter: char) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use encoding_rs::WINDOWS_1252;
-
-    use super::*;
-
-    fn sniffed(text: impl AsRef<[u8]>, encoding: FileEncoding) -> Csv {
-        sniff(&Head { bytes: text.as_ref().to_vec(), extent: Extent::Whole }, encoding)
-    }
-
-    fn characters(csv: &Csv) -> (char, Option<char>, Option<char>) {
-        (csv.delimiter, csv.quote.0.map(char::from), csv.escape.0.map(char::from))
-    }
-
-    #[test]
-    fn the_delimiter_is_the_one_that_splits_records_alike() {
-        let cases = [
-            ("a,b,c\n1,2,3\n4,5,6\n", ','),
-            ("a;b\n1,5;2,5\n1,25;3\n", ';'),
-            ("1,5;2,5\n1,25;3,75\n", ';'),
-            ("a\tb\nx, y\tz\nSmith, John\tu\n", '\t'),
-            ("a|b|c\n1|x,y|2\n3|u;v|4\n", '|'),
-            ("a¦b\n1¦2\n", '¦'),
-            ("a^b^c\n1^2^3\n", '^'),
-            ("12:30,5\n13:45,6\n", ','),
-            ("x y z\n1 2 3\n4 5 6\n", ' '),
-            ("text\nHello, world\nBye\nOnce, twice, never\n", ','),
-            ("one column\nof several\nwords each time\n", ','),
-            ("id\n1\n2\n", ','),
-        ];
-        for (text, delimiter) in cases {
-            assert_eq!(sniffed(text, FileEncoding::Auto).delimiter, delimiter, "{text}");
-        }
-        let bytes = b"a\xa6b\n1\xa62\nM\xfc\xa63\n";
-        assert_eq!(sniffed(bytes, FileEncoding::Named(WINDOWS_1252)).delimiter, '¦');
-    }
-
-    #[test]
-    fn quotes_are_those_that_keep_fields_together() {
-        let cases = [
-            ("a,b\n\"x,y\",1\n\"z\",2\n", (',', Some('"'), None)),
-            ("a,b\n\"say \"\"hi\"\", Bob\",1\nz,2\n", (',', Some('"'), None)),
-            ("a,b\n\"say \\\"hi\\\", Bob\",1\n\"z\",2\n", (',', Some('"'), Some('\\'))),
-            ("p,b\n\"C:\\\",1\n\"D:\\\",2\n", (',', Some('"'), None)),
-            ("a,b\n'x,y',1\n'z',2\n", (',', Some('\''), None)),
-            ("a\tb\n\"Heroes\" live\t1\nz\t2\nu\t3\n", ('\t', None, None)),
-            ("a,b\nit's,1\n5\" pipe,2\n", (',', Some('"'), None)),
-            ("a;b\n\"x\";\"1\"\n\"y\";\"2\"\n", (';', Some('"'), None)),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(characters(&sniffed(text, FileEncoding::Auto)), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn lines_before_the_header_and_comments_are_left_out() {
-        let cases = [
-            ("a,b\n1,2\n", 0, None),
-            ("Report of March\n\nid,name,n\n1,x,2\n2,y,3\n", 2, None),
-            ("Report of March\nCreated by us\nid,name\n1,x\n2,y\n", 2, None),
-            ("# made by hand, mostly\nid,b,c\n1,2,3\n# more, to come\n2,3,4\n", 0, Some('#')),
-            ("#id,b\n1,2\n2,3\n", 0, None),
-            // R writes row names under no name.
-            ("speed,dist\n1,4,2\n2,4,10\n3,7,4\n", 0, None),
-        ];
-        for (text, skip_lines, comment) in cases {
-            let csv = sniffed(text, FileEncoding::Auto);
-            assert_eq!((csv.skip_lines, csv.comment.0.map(char::from)), (skip_lines, comment), "{text}");
-        }
-    }
-}
+mod tests;

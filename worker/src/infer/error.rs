@@ -15,8 +15,13 @@ pub enum InferError {
         reason: String,
     },
     /// There is nothing to infer from.
-    #[error("no file has a row or a header; infer from files that have rows")]
-    Empty,
+    #[error("no file has a row or a header: {files}; {advice}")]
+    Empty {
+        /// As the caller named them.
+        files: String,
+        /// What to do next.
+        advice: &'static str,
+    },
     /// Two files cannot be read in one encoding.
     #[error("{first} is UTF-8 and {second} is not; one spec has one encoding, so infer from each by itself")]
     MixedEncodings {

@@ -17,6 +17,7 @@ mod profile;
 #[cfg(test)]
 mod properties;
 mod sample;
+mod signature;
 mod spec_text;
 mod survey;
 mod times;

@@ -73,8 +73,11 @@ fn notation(profile: &Profile, evidence: Option<bool>) -> Result<usize, &'static
     match (find(&point), find(&comma), evidence) {
         (Some(_), Some(comma), Some(true)) => Ok(comma),
         (Some(point), Some(_), Some(false)) => Ok(point),
-        // `1.234`: a point is what it mostly is. `1,234`: nobody can know.
-        (Some(0), Some(_), None) => Ok(0),
+        // `1.234` and `1,234`: nobody can know. What groups thousands in one country is the decimal point in another.
+        (Some(0), Some(_), None) => Err(
+            "Numbers with a point and three digits behind it: if it is the decimal point, set a number's type; \
+                 if it groups thousands, also thousands = \".\" and decimal_comma = true.",
+        ),
         (Some(_), Some(_), None) if is_ambiguous(profile) => Err(
             "Numbers with a comma: if it is the decimal point, set a number's type and decimal_comma = true; \
                  if it groups thousands, thousands = \",\".",

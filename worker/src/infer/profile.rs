@@ -172,7 +172,8 @@ impl Numbers {
         }
         for ((known, tests), notation) in self.notations.iter_mut().zip(&mut catalog.notations).zip(NOTATIONS)
         {
-            *known = known.filter(|_| tests.number.takes(text)).map(|known| {
+            let takes = !begins_with_empty_group(text, notation.thousands) && tests.number.takes(text);
+            *known = known.filter(|_| takes).map(|known| {
                 known.join(Digits::of(text, notation.decimal_point(), known.integer, &mut tests.integers))
             });
         }
@@ -223,10 +224,27 @@ fn has_leading_zero(text: &[u8]) -> bool {
     is_number_like(text) && matches!(unsigned(text), [b'0', next, ..] if next.is_ascii_digit())
 }
 
+/// `0.125` is a fraction: nobody groups thousands where there are none.
+fn begins_with_empty_group(text: &[u8], thousands: Option<char>) -> bool {
+    matches!(unsigned(text), [b'0', next, ..] if thousands == Some(char::from(*next)))
+}
+
+/// Digits with a point or comma, or more of them around groups of three: `31.12.2023` is a day.
 fn is_number_like(text: &[u8]) -> bool {
     let unsigned = unsigned(text);
     unsigned.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.')
-        && unsigned.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
+        && unsigned.iter().all(|byte| byte.is_ascii_digit() || is_separator(byte))
+        && groups_between(unsigned).all(|group| group.len() == 3)
+}
+
+fn is_separator(byte: &u8) -> bool {
+    matches!(byte, b'.' | b',')
+}
+
+/// The digits that have a separator on both sides.
+fn groups_between(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let separators = text.iter().filter(|byte| is_separator(byte)).count();
+    text.split(is_separator).skip(1).take(separators.saturating_sub(1))
 }
 
 fn is_phone_number(text: &[u8]) -> bool {

@@ -107,6 +107,10 @@ impl SpecText<'_> {
             text += &format!("encoding = {}\n", quoted(&String::from(*encoding)));
         }
         text += &format!("delimiter = {}\n", quoted(&delimiter.to_string()));
+        if quote.0.is_none() {
+            text += "# Quotes stand in several values without enclosing them, so they are a part of values. If a later file encloses\n\
+                     # values in quotes, leave this out: rows with a stray quote are then rejected.\n";
+        }
         if quote.0 != Some(b'"') {
             text += &format!("quote = {}\n", quoted(&String::from(*quote)));
         }

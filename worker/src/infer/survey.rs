@@ -13,6 +13,7 @@ use super::{
     header::Layout,
     profile::Profile,
     sample::{Extent, Sample, Seen},
+    signature::{advice, foreign_format},
 };
 use crate::rows::{Record, Records};
 
@@ -20,7 +21,7 @@ use crate::rows::{Record, Records};
 const HEAD_BYTES: usize = 128 << 10;
 /// The same where that holds no row: more than the longest record.
 const LONG_HEAD_BYTES: usize = 20 << 20;
-/// More names are not listed.
+/// More names of columns or files are not listed.
 const MAX_LISTED: usize = 5;
 
 /// What all samples have in common.
@@ -37,6 +38,9 @@ pub(super) struct Survey {
 pub(super) fn encoding(samples: &[Sample]) -> Result<FileEncoding, InferError> {
     let mut found = Vec::with_capacity(samples.len());
     for sample in samples {
+        if let Some(format) = foreign_format(&sample.head(1)?.bytes) {
+            return Err(InferError::Unreadable { file: sample.name.clone(), reason: format.to_owned() });
+        }
         let mut survey = EncodingSurvey::new();
         sample.read(|chunk| {
             survey.push(chunk);
@@ -107,7 +111,25 @@ fn first_layout(samples: &[Sample], encoding: FileEncoding) -> Result<(usize, La
             Some(_) | None => {}
         }
     }
-    without_rows.ok_or(InferError::Empty)
+    match without_rows {
+        Some(found) => Ok(found),
+        None => Err(empty(samples)?),
+    }
+}
+
+/// The error on samples none of which has a record.
+fn empty(samples: &[Sample]) -> Result<InferError, InferError> {
+    let mut files: Vec<&str> = samples.iter().take(MAX_LISTED).map(|sample| sample.name.as_str()).collect();
+    if samples.len() > MAX_LISTED {
+        files.push("…");
+    }
+    let mut head = Vec::new();
+    for sample in samples {
+        if head.is_empty() {
+            head = sample.head(1)?.bytes;
+        }
+    }
+    Ok(InferError::Empty { files: files.join(", "), advice: advice(&head) })
 }
 
 /// None if the sample has no record.

@@ -78,11 +78,18 @@ fn types_hold_for_all_files_and_their_columns_may_stand_in_another_order() {
     );
     let mixed = inferred(&[("a.csv", "ä\nä\n".as_bytes()), ("b.csv", b"\xe4\nb\xfcro\n")]).unwrap_err();
     assert!(mixed.starts_with("a.csv is UTF-8 and b.csv is not"), "{mixed}");
-    assert!(
-        inferred(&[("a.csv", b""), ("b.csv", b"\n\n")])
-            .unwrap_err()
-            .contains("infer from files that have rows")
+    assert_eq!(
+        inferred(&[("a.csv", b""), ("b.csv", b"\n\n")]).unwrap_err(),
+        "no file has a row or a header: a.csv, b.csv; infer from files that have rows"
     );
+    let utf16: Vec<u8> = "id,n\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let unmarked = inferred(&[("a.csv", &utf16)]).unwrap_err();
+    assert!(
+        unmarked.contains(": a.csv; many bytes are NUL") && unmarked.contains("csv.encoding"),
+        "{unmarked}"
+    );
+    let workbook = inferred(&[("a.xlsx", b"PK\x03\x04\n1,2\n1,2\n")]).unwrap_err();
+    assert_eq!(workbook, "a.xlsx: a zip archive or an Excel workbook; save it as CSV");
     assert!(inferred(&[("a.csv.gz", b"id\n1\n")]).unwrap_err().starts_with("a.csv.gz: the name ends in .gz"));
 }
 
@@ -92,6 +99,16 @@ fn a_quoted_word_for_no_value_makes_a_column_text() {
     assert_eq!(shown(&inference.dataset.columns), ["id id smallint", "n n text"]);
     assert_eq!(inference.rows_rejected, 0);
     assert!(inference.text.contains("stand in quotes there (1 times)"), "{}", inference.text);
+}
+
+#[test]
+fn a_file_without_quotes_says_why_and_one_stray_quote_is_a_row_to_reject() {
+    let inference = inferred(&[("a.csv", b"id,t\n1,x\n2,\"X\n3,\"y\" z\n4,u\n")]).unwrap();
+    assert!(inference.text.contains("then rejected.\nquote = \"\""), "{}", inference.text);
+    assert_eq!(inference.rows_rejected, 0);
+    let stray = inferred(&[("a.csv", b"id,t\n1,x\n2,\"X\n3,y\n4,u\n")]).unwrap();
+    assert!(!stray.text.contains("quote ="), "{}", stray.text);
+    assert!(stray.text.contains("# 1 of these rows would be rejected"), "{}", stray.text);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_column_gets_the_narrowest_type_that_holds_its_values() {
 
 #[test]
 fn numbers_of_other_notations_are_read_where_they_are_clear() {
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["1,5", "2,25"], "numeric(14,2) decimal_comma"),
         (&["1.234,5", "2,25"], "numeric(14,2) decimal_comma thousands[.]"),
         (&["1,234.5", "2.25"], "numeric(14,2) thousands[,]"),
@@ -92,11 +92,38 @@ fn numbers_of_other_notations_are_read_where_they_are_clear() {
         (&["1 234,5", "1\u{a0}234,25"], "numeric(14,2) decimal_comma thousands[ ]"),
         (&["1'234.50", "2.25"], "numeric(14,2) thousands[']"),
         (&["1,234", "5,678"], "text"),
-        (&["1.234"], "numeric(15,3)"),
+        (&["1.234", "5.678", "12"], "text"),
+        (&["1.234", "0.125"], "numeric(15,3)"),
+        (&["1.234", "1234.567"], "numeric(15,3)"),
+        (&["1,234", "0,125"], "numeric(15,3) decimal_comma"),
         (&["1,23,4"], "text"),
     ];
     for (values, expected) in cases {
         assert_eq!(decided(&[("x", values)]), [expected], "{values:?}");
+    }
+}
+
+/// The first note on a column of these values.
+fn note(values: &[&str]) -> Option<String> {
+    let mut catalog = Catalog::new().unwrap();
+    let profiles = [profile(values, &mut catalog)];
+    decide(&profiles, &["x".to_owned()], &catalog)[0].notes.first().cloned()
+}
+
+#[test]
+fn what_could_be_thousands_or_fractions_is_said() {
+    assert!(note(&["1.234", "5.678"]).unwrap().contains("thousands = \".\""));
+    assert!(note(&["1,234", "5,678"]).unwrap().contains("thousands = \",\""));
+}
+
+#[test]
+fn texts_beside_numbers_are_said_and_days_are_no_numbers() {
+    let beside_a_word = |value: &'static str| note(&[[value; 11].as_slice(), &["open"]].concat());
+    for number in ["12", "-1.5", "1,234.5", "1.234.567,8"] {
+        assert!(beside_a_word(number).unwrap().starts_with("11 of 12 values look like numbers"), "{number}");
+    }
+    for day in ["31.12.2023", "1.2.24", "2023-12-31"] {
+        assert_eq!(beside_a_word(day), None, "{day}");
     }
 }
 
