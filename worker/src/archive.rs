@@ -15,9 +15,8 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Behind a first byte of 0x50 to 0x5f: a frame that decoders skip, with which some writers begin.
 const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// What is put into a folder of CSV files by mistake.
-const FOREIGN_MAGICS: [(&[u8], &str); 4] = [
+const FOREIGN_MAGICS: [(&[u8], &str); 3] = [
     (b"PK\x03\x04", "a zip archive or an Excel workbook"),
-    (b"BZh91AY&SY", "a bzip2 archive"),
     (b"\xfd7zXZ\0", "an xz archive"),
     (b"PAR1\x15", "a Parquet file"),
 ];
@@ -93,7 +92,7 @@ impl Content {
         let Form::Unread(mut source) = std::mem::replace(&mut self.form, Form::Broken) else { return Ok(0) };
         let length = fill(&mut source, chunk)?;
         let head = &chunk[..length];
-        if let Some((_, what)) = FOREIGN_MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        if let Some(what) = foreign_format(head) {
             return Err(Failure::Archive(format!("the content is {what}; only CSV, gzip and zstd are read")));
         }
         let is_gzip = head.starts_with(&GZIP_MAGIC);
@@ -125,6 +124,15 @@ impl Content {
             Form::Unread(_) | Form::Plain(_) | Form::Broken => Ok(0),
         }
     }
+}
+
+/// What the file is, if its first bytes are another format's.
+fn foreign_format(head: &[u8]) -> Option<&'static str> {
+    // Behind `BZh` and a level comes the mark of the first block: a header's first name may be `BZh`.
+    if head.starts_with(b"BZh") && head.get(4..).is_some_and(|behind| behind.starts_with(b"1AY&SY")) {
+        return Some("a bzip2 archive");
+    }
+    FOREIGN_MAGICS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, what)| *what)
 }
 
 /// Fills the chunk as far as it goes, because a decoder gives small pieces.
@@ -221,6 +229,10 @@ mod tests {
         assert!(read("a.csv.gz", b"a,b\n").unwrap_err().contains("no gzip archive"));
         assert!(read("a.csv.zst", b"").unwrap_err().contains("no zstd archive"));
         assert!(read("a.csv", b"PK\x03\x04\x14\0").unwrap_err().contains("Excel workbook"));
+        assert!(read("a.csv", b"BZh51AY&SY\0").unwrap_err().contains("bzip2"));
+        for text in ["BZh,PK\n1,2\n", "BZh", "PK,name\n", "PAR1,x\n"] {
+            assert_eq!(read("a.csv", text.as_bytes()).unwrap(), text);
+        }
         assert!(read("a.csv.gz", &archive[..archive.len() / 2]).unwrap_err().contains("ends early"));
         let mut corrupt = archive;
         let middle = corrupt.len() / 2;

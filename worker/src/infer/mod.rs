@@ -5,6 +5,7 @@
 //! (with `numbers` and `times`, out of those that the `catalog` has). `spec_text` writes the spec
 //! down, and it is held against the samples as a load would: a column that rejects a value becomes text.
 
+mod advice;
 mod catalog;
 mod decide;
 mod dialect;
@@ -17,7 +18,6 @@ mod profile;
 #[cfg(test)]
 mod properties;
 mod sample;
-mod signature;
 mod spec_text;
 mod survey;
 mod times;

@@ -6,6 +6,7 @@ use longshore_common::dataset::FileEncoding;
 
 use super::{
     USUAL_RECORD_BYTES,
+    advice::advice,
     catalog::Catalog,
     dialect::sniff,
     encoding::{self, EncodingSurvey},
@@ -13,7 +14,6 @@ use super::{
     header::Layout,
     profile::Profile,
     sample::{Extent, Sample, Seen},
-    signature::{advice, foreign_format},
 };
 use crate::rows::{Record, Records};
 
@@ -38,9 +38,6 @@ pub(super) struct Survey {
 pub(super) fn encoding(samples: &[Sample]) -> Result<FileEncoding, InferError> {
     let mut found = Vec::with_capacity(samples.len());
     for sample in samples {
-        if let Some(format) = foreign_format(&sample.head(1)?.bytes) {
-            return Err(InferError::Unreadable { file: sample.name.clone(), reason: format.to_owned() });
-        }
         let mut survey = EncodingSurvey::new();
         sample.read(|chunk| {
             survey.push(chunk);

@@ -89,7 +89,7 @@ fn types_hold_for_all_files_and_their_columns_may_stand_in_another_order() {
         "{unmarked}"
     );
     let workbook = inferred(&[("a.xlsx", b"PK\x03\x04\n1,2\n1,2\n")]).unwrap_err();
-    assert_eq!(workbook, "a.xlsx: a zip archive or an Excel workbook; save it as CSV");
+    assert!(workbook.starts_with("a.xlsx: the content is a zip archive or an Excel workbook"), "{workbook}");
     assert!(inferred(&[("a.csv.gz", b"id\n1\n")]).unwrap_err().starts_with("a.csv.gz: the name ends in .gz"));
 }
 
