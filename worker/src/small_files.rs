@@ -16,7 +16,7 @@ use crate::{
 /// Tuples that are kept: enough that what a COPY costs beside its rows does not show.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 /// Files that are sent again together: what a group costs, and what its next refusal costs, are about the same then.
-const RESENT_GROUP_FILES: usize = 16;
+const RESENT_GROUP_FILES: usize = 32;
 /// Rejects that wait for the end of the COPY.
 const MAX_GROUP_REJECT_BYTES: usize = 1 << 20;
 
