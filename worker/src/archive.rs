@@ -27,6 +27,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const BOMB_MIN_BYTES: u64 = 1 << 30;
 const BOMB_RATIO: u64 = 1000;
 
+/// Bytes read at once, by loads and dry runs.
+pub(crate) const CHUNK_BYTES: usize = 128 << 10;
+
 /// A file's content, decompressed where it is an archive: its first bytes tell, not its name.
 pub(crate) struct Content {
     form: Form,

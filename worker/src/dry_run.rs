@@ -3,13 +3,10 @@
 use std::{fs::File, sync::Arc};
 
 use crate::{
-    archive::Content,
+    archive::{CHUNK_BYTES, Content},
     failure::Failure,
     rows::{Counts, FileRows, Output, Reject, RowPlan},
 };
-
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 128 << 10;
 
 /// What a load of one file would give.
 #[derive(Debug, Clone, PartialEq, Eq)]

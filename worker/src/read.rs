@@ -19,15 +19,13 @@ use tokio::{
 };
 
 use crate::{
-    archive::Content,
+    archive::{CHUNK_BYTES, Content},
     failure::Failure,
     parcel::{Parcel, Part, ReadTotals, WholeFile, WholeFiles},
     progress::Progress,
     rows::{FileRows, Output, Reject, RowPlan},
 };
 
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 128 << 10;
 /// A COPY frame is sent once it has this many bytes: large enough that the cost of a message does not show.
 const FRAME_BYTES: usize = 256 << 10;
 /// Tuples and rejects of a file that is handed over whole: what it costs to hold them back until its end.
@@ -155,7 +153,7 @@ impl Reader {
             self.progress.read(length as u64, counts.rows_read - totals.rows_read);
             totals.rows_read = counts.rows_read;
             totals.rows_rejected = counts.rows_rejected;
-            totals.bytes_read += length as u64;
+            totals.bytes_read = content.bytes_given();
             if length == 0 {
                 // After the last byte and before COMMIT: what was read is the version that was scanned, or nothing of it
                 // stays.
