@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod database;
 pub mod dataset;
+pub mod edge;
 pub mod error;
 pub mod ledger;
 pub mod queue;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_common::{
     dataset::Batch,
+    edge,
     ledger::{self, NewTask, StoredDataset, WaitingFile},
     telemetry,
 };
@@ -55,7 +56,9 @@ pub(crate) async fn send_batches(
     let traceparent = telemetry::current_traceparent();
     for batches in full.chunks(TASKS_PER_TRANSACTION) {
         let tasks: Vec<NewTask> = batches.iter().map(|batch| new_task(batch)).collect();
+        edge::pass("scanner::before_batch")?;
         ledger::create_tasks(client, dataset.id, traceparent.as_deref(), &tasks).await?;
+        edge::pass("scanner::after_batch")?;
         report.tasks += tasks.len();
         report.files += tasks.iter().map(|task| task.file_ids.len()).sum::<usize>();
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use longshore_common::{
+    edge,
     ledger::{self, Comparison, ScanCounts, StoredDataset},
     store::{self, Listed, Skipped, StoredFile},
 };
@@ -42,7 +43,7 @@ pub(crate) async fn discover(
             page = tokio::time::timeout(STALL_LIMIT, pages.recv()) => match page {
                 Ok(Some(page)) => {
                     if let Err(error) = pass.take(client, page).await {
-                        break Err(error.into());
+                        break Err(error);
                     }
                     on_page(&pass.counts);
                 }
@@ -98,12 +99,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> Result<(), tokio_postgres::Error> {
+    async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> anyhow::Result<()> {
         self.counts.listed += page.len() as u64;
         let now = Utc::now();
         let settled: Vec<StoredFile> =
             page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
+        edge::pass("scanner::before_enlist")?;
         let compared = ledger::compare_and_enlist(client, self.dataset.id, &settled).await?;
+        edge::pass("scanner::after_enlist")?;
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use longshore_common::{
+    edge,
     ledger::{self, Lock, Unpublished},
     queue::{Publisher, Queue},
     telemetry,
@@ -63,12 +64,20 @@ impl Relay {
                 (task.id, traceparent.or_else(|| task.traceparent.clone()))
             })
             .collect();
+        edge::pass("relay::before_publish")?;
+        if edge::is_sabotaged("sabotage::mark_before_confirm") {
+            let marks: Vec<(Uuid, i32)> = tasks.iter().map(|task| (task.id, task.attempt)).collect();
+            ledger::mark_published(client, &marks).await?;
+            edge::pass("relay::after_mark")?;
+        }
         let confirmed = self.publish(&messages).await?;
+        edge::pass("relay::after_confirm")?;
         // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
         // round, a task would count as published that no broker ever took.
         let confirmed: Vec<&Unpublished> = tasks.iter().filter(|task| confirmed.contains(&task.id)).collect();
         let marks: Vec<(Uuid, i32)> = confirmed.iter().map(|task| (task.id, task.attempt)).collect();
         ledger::mark_published(client, &marks).await?;
+        edge::pass("relay::after_mark")?;
         for task in confirmed {
             telemetry::metrics().tasks_published(&task.dataset, 1);
         }

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_common::ledger::{self, Lock, Processing, Rescue};
+use longshore_common::{
+    edge,
+    ledger::{self, Lock, Processing, Rescue},
+};
 use tokio_postgres::Client;
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -30,7 +33,7 @@ impl Rescuer {
     /// Tries the lease of every PROCESSING task. Gives the number of tasks that were rescued.
     ///
     /// After an error the connection must be closed: it may hold a lease.
-    pub async fn look(&mut self, client: &Client) -> Result<u64, tokio_postgres::Error> {
+    pub async fn look(&mut self, client: &Client) -> anyhow::Result<u64> {
         let processing = ledger::processing_tasks(client).await?;
         self.free_since.retain(|key, _| processing.iter().any(|task| (task.id, task.attempt) == *key));
         let mut rescued = 0;
@@ -40,7 +43,7 @@ impl Rescuer {
         Ok(rescued)
     }
 
-    async fn look_at(&mut self, client: &Client, task: Processing) -> Result<bool, tokio_postgres::Error> {
+    async fn look_at(&mut self, client: &Client, task: Processing) -> anyhow::Result<bool> {
         let (key, lease) = ((task.id, task.attempt), Lock::Task(task.lease_key));
         if !ledger::try_lock(client, lease).await? {
             self.free_since.remove(&key);
@@ -49,7 +52,7 @@ impl Rescuer {
         let is_dead = self.free_since.entry(key).or_insert_with(Instant::now).elapsed() >= FREE_FOR;
         // The task may have been settled, and its lease released, since it was listed: the attempt is the fence.
         let outcome = match is_dead {
-            true => ledger::rescue(client, task.id, task.attempt, self.max_deaths).await?,
+            true => self.rescue(client, task).await?,
             false => Rescue::NotNeeded,
         };
         ledger::unlock(client, lease).await?;
@@ -66,8 +69,15 @@ impl Rescuer {
         Ok(true)
     }
 
+    async fn rescue(&self, client: &Client, task: Processing) -> anyhow::Result<Rescue> {
+        edge::pass("rescue::before")?;
+        let outcome = ledger::rescue(client, task.id, task.attempt, self.max_deaths).await?;
+        edge::pass("rescue::after")?;
+        Ok(outcome)
+    }
+
     /// Looks, and where a lease is free looks again when that counts: for a caller that does not come back.
-    pub async fn look_until_sure(&mut self, client: &Client) -> Result<u64, tokio_postgres::Error> {
+    pub async fn look_until_sure(&mut self, client: &Client) -> anyhow::Result<u64> {
         let mut rescued = self.look(client).await?;
         if !self.free_since.is_empty() {
             tokio::time::sleep(FREE_FOR).await;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use longshore_common::{dataset::Dataset, ledger};
+use longshore_common::{dataset::Dataset, edge, ledger};
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::{CopyInSink, Statement, Transaction};
 
@@ -103,6 +103,7 @@ impl<'a> TableCopy<'a> {
             return Err(self.refused(reason));
         }
         self.table.progress.step();
+        edge::pass("worker::in_copy")?;
         let is_large = copy.bytes >= MAX_COPY_BYTES;
         self.open = Some(copy);
         if is_large {

@@ -1,6 +1,6 @@
 //! What can go wrong while a task is loaded, and what follows: one match, in one place.
 
-use longshore_common::{error::chain, store::StoreError};
+use longshore_common::{edge::Injected, error::chain, store::StoreError};
 use thiserror::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -75,6 +75,13 @@ pub(crate) enum Verdict {
     Fail,
     /// There is nothing to settle.
     LeaveAlone,
+}
+
+/// A test's failure is one that may be gone the next time.
+impl From<Injected> for Failure {
+    fn from(injected: Injected) -> Self {
+        Self::Store(StoreError::Unavailable(Box::new(injected)))
+    }
 }
 
 impl Failure {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use longshore_common::{
+    edge,
     ledger::{self, Claim},
     telemetry,
 };
@@ -13,7 +14,7 @@ use crate::{
     copy::TargetTable,
     failure::Failure,
     large_file,
-    outcomes::{LoadTotals, Outcomes},
+    outcomes::{FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
     progress::Progress,
     read::Reading,
@@ -45,21 +46,29 @@ pub(crate) async fn load(
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
-    let transaction = client.transaction().await?;
-    let outcomes = copy_files(&transaction, claim, plan, progress).instrument(info_span!("copy")).await?;
-    let committed = conclude(claim, outcomes, &transaction).await?;
+    let mut transaction = client.transaction().await?;
+    edge::pass("worker::after_begin")?;
+    let files = copy_files(&transaction, claim, plan, progress).instrument(info_span!("copy")).await?;
+    if edge::is_sabotaged("sabotage::loaded_apart") {
+        commit(transaction).await?;
+        edge::pass("worker::after_commit")?;
+        transaction = client.transaction().await?;
+    }
+    let committed = conclude(claim, files, &transaction).await?;
+    edge::pass("worker::before_commit")?;
     commit(transaction).await?;
+    edge::pass("worker::after_commit")?;
     count_metrics(&claim.spec.name, &committed);
     Ok(committed)
 }
 
 /// The rows of all files into the target table, as their reader hands them over.
 async fn copy_files<'a>(
-    transaction: &'a Transaction<'a>,
+    transaction: &Transaction<'_>,
     claim: &'a Claim,
     plan: Arc<RowPlan>,
     progress: Arc<Progress>,
-) -> Result<Outcomes<'a>, Failure> {
+) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
     let mut reading = Reading::start(claim, plan, progress.clone());
     let mut outcomes = Outcomes::new(transaction, claim);
@@ -85,7 +94,7 @@ async fn copy_files<'a>(
     outcomes.record().await?;
     reading.ended().await?;
     if outcomes.are_complete() {
-        Ok(outcomes)
+        Ok((outcomes.totals, outcomes.failed))
     } else {
         Err(Failure::Fault("the reading thread left out a file".to_owned()))
     }
@@ -95,10 +104,9 @@ async fn copy_files<'a>(
 /// keeps the first failed file and is FAILED.
 async fn conclude(
     claim: &Claim,
-    outcomes: Outcomes<'_>,
+    (totals, failed): (LoadTotals, FailedFiles<'_>),
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
-    let Outcomes { totals, failed, .. } = outcomes;
     let committed = Committed { totals, failed_files: failed.len() };
     let (own_failure, carved) = match failed.split_first() {
         Some((first, rest)) if !committed.is_loaded() => (Some(first), rest),

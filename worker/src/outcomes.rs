@@ -9,15 +9,17 @@ use crate::failure::{Failure, Verdict};
 const LOADS_PER_STATEMENT: usize = 1000;
 
 /// The files of one load that are settled so far.
-pub(crate) struct Outcomes<'a> {
-    transaction: &'a Transaction<'a>,
+pub(crate) struct Outcomes<'t, 'a> {
+    transaction: &'t Transaction<'t>,
     claim: &'a Claim,
     unrecorded: Vec<FileLoad>,
     /// What the loaded ones come to.
     pub(crate) totals: LoadTotals,
-    /// The failed ones and why, for operators.
-    pub(crate) failed: Vec<(&'a TaskFile, String)>,
+    pub(crate) failed: FailedFiles<'a>,
 }
+
+/// Failed files and why, for operators.
+pub(crate) type FailedFiles<'a> = Vec<(&'a TaskFile, String)>;
 
 /// What loaded files come to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,8 +31,8 @@ pub(crate) struct LoadTotals {
     pub(crate) bytes_read: u64,
 }
 
-impl<'a> Outcomes<'a> {
-    pub(crate) fn new(transaction: &'a Transaction<'a>, claim: &'a Claim) -> Self {
+impl<'t, 'a> Outcomes<'t, 'a> {
+    pub(crate) fn new(transaction: &'t Transaction<'t>, claim: &'a Claim) -> Self {
         Self { transaction, claim, unrecorded: Vec::new(), totals: LoadTotals::default(), failed: Vec::new() }
     }
 

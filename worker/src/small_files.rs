@@ -37,7 +37,7 @@ impl<'a> SmallFiles<'a> {
     pub(crate) async fn take(
         &mut self,
         whole: WholeFiles,
-        outcomes: &mut Outcomes<'_>,
+        outcomes: &mut Outcomes<'_, '_>,
     ) -> Result<(), Failure> {
         for (place, failure) in whole.failed {
             outcomes.fail(place, failure)?;
@@ -62,14 +62,14 @@ impl<'a> SmallFiles<'a> {
     }
 
     /// Ends what is open: after this, every file taken is settled.
-    pub(crate) async fn finish(&mut self, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
+    pub(crate) async fn finish(&mut self, outcomes: &mut Outcomes<'_, '_>) -> Result<(), Failure> {
         match self.open.take() {
             Some(group) => self.end(group, outcomes).await,
             None => Ok(()),
         }
     }
 
-    async fn end(&self, mut group: Group<'_>, outcomes: &mut Outcomes<'_>) -> Result<(), Failure> {
+    async fn end(&self, mut group: Group<'_>, outcomes: &mut Outcomes<'_, '_>) -> Result<(), Failure> {
         match group.end(self.files).await {
             Ok(loads) => outcomes.loaded(loads).await,
             Err(failure) => self.load_others(group.files, failure, outcomes).await,
@@ -84,7 +84,7 @@ impl<'a> SmallFiles<'a> {
         &self,
         files: Vec<WholeFile>,
         failure: Failure,
-        outcomes: &mut Outcomes<'_>,
+        outcomes: &mut Outcomes<'_, '_>,
     ) -> Result<(), Failure> {
         // The next batch is the last one, so that files stay in their order.
         let mut batches = Vec::new();
@@ -114,7 +114,7 @@ impl<'a> SmallFiles<'a> {
         mut files: Vec<WholeFile>,
         failure: Failure,
         batches: &mut Vec<Batch>,
-        outcomes: &mut Outcomes<'_>,
+        outcomes: &mut Outcomes<'_, '_>,
     ) -> Result<(), Failure> {
         let Failure::Row { row, source } = failure else { return Err(failure) };
         self.table.undo_part().await?;

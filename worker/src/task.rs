@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use longshore_common::{
     database::{self, Session},
+    edge,
     ledger::{self, Claim, ClaimOutcome, Lock},
     queue::Received,
     telemetry,
@@ -54,6 +55,9 @@ pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
     let span = info_span!("task", task = %received.task_id);
     telemetry::set_parent(&span, received.traceparent.as_deref());
     async {
+        if edge::is_sabotaged("sabotage::ack_before_commit") {
+            received.receipt.ack_in_advance().await;
+        }
         // Held until the answer is sent.
         let permit = shared.permits.acquire().await;
         let answer = match permit {
@@ -63,12 +67,14 @@ pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
         // Commit, then ack: whatever dies before this line, the message comes again and finds the task as it is.
         let answering = async {
             match answer {
+                Answer::Ack if edge::pass("worker::before_ack").is_err() => received.receipt.requeue().await,
                 Answer::Ack => received.receipt.ack().await,
                 Answer::Requeue => received.receipt.requeue().await,
                 Answer::DeadLetter => received.receipt.dead_letter().await,
             }
         };
         answering.instrument(info_span!("ack")).await;
+        let _ = edge::pass("worker::after_ack");
     }
     .instrument(span)
     .await;
@@ -109,9 +115,11 @@ async fn work(shared: &Shared, received: &Received) -> Answer {
 }
 
 async fn claim(shared: &Shared, received: &Received) -> anyhow::Result<(Session, ClaimOutcome)> {
+    edge::pass("worker::before_claim")?;
     let mut session = database::session(&shared.load_pool).await?;
     let (worker, max_deaths) = (&shared.worker_name, shared.config.max_deaths);
     let outcome = ledger::claim(&mut session, received.task_id, worker, max_deaths).await?;
+    edge::pass("worker::after_claim")?;
     Ok((session, outcome))
 }
 
@@ -169,6 +177,7 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     // A connection that stalled may hang in COPY for ever: whatever is sent on it would wait behind that.
     let is_usable =
         !session.is_closed() && !matches!(failure, Failure::Stalled(_) | Failure::CommitUnknown(_));
+    let is_usable = is_usable && edge::pass("worker::before_settle").is_ok();
     let settled = is_usable && {
         let settling = settle::settle(&session, claim, failure, retry_for);
         matches!(tokio::time::timeout(SETTLE_TIMEOUT, settling).await, Ok(Ok(())))
@@ -179,6 +188,7 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
         let give_up = &shared.give_up;
         settle::settle_elsewhere(&shared.books_pool, claim, failure, retry_for, give_up).await;
     }
+    let _ = edge::pass("worker::after_settle");
     outcome
 }
 

@@ -116,6 +116,11 @@ fn traceparent(delivery: &Delivery) -> Option<String> {
 }
 
 impl Receipt {
+    /// Answers before anything is done: for the sabotage that the tests must notice, and nothing else.
+    pub async fn ack_in_advance(&self) {
+        let _ = self.0.ack(BasicAckOptions::default()).await;
+    }
+
     /// The message is dealt with. A dead channel is no failure: the redelivery will find that nothing is left to do.
     pub async fn ack(self) {
         match self.0.ack(BasicAckOptions::default()).await {

@@ -16,6 +16,7 @@ use super::{
     message::TaskMessage,
     topology::{self, TASKS_KEY},
 };
+use crate::edge;
 
 /// An open channel in confirm mode. After an error it is of no more use: drop it and open another.
 pub struct Publisher {
@@ -59,6 +60,7 @@ impl Publisher {
                 sent.await.context("the broker takes no messages (is it under an alarm?)")??,
             ));
         }
+        edge::pass("relay::after_publish")?;
         let collected = tokio::time::timeout(PUBLISH_TIMEOUT, collect(pending));
         collected.await.context("the broker did not confirm in time")?
     }

@@ -1,0 +1,47 @@
+//! Edges: the places between two effects at which tests make the process die, wait or fail, and switches that break the
+//! order of effects on purpose, so that the tests prove that they would notice. Only the feature `failpoints` builds any of
+//! it; a release passes an edge without a trace.
+
+/// A test made this edge fail.
+#[derive(Debug, thiserror::Error)]
+#[error("a test made `{0}` fail")]
+pub struct Injected(pub &'static str);
+
+/// Passes an edge, unless a test has other plans.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn pass(_name: &'static str) -> Result<(), Injected> {
+    Ok(())
+}
+
+/// Passes an edge, unless `FAILPOINTS` gives it `return(kill)`, `return(pause)` or `return(error)`.
+#[cfg(feature = "failpoints")]
+pub fn pass(name: &'static str) -> Result<(), Injected> {
+    fail::fail_point!(name, |action| {
+        let action = action.unwrap_or_default();
+        // For the tests, which count the edges that were reached.
+        eprintln!("fail point {name}: {action}");
+        match action.as_str() {
+            // Like kill -9: nothing is cleaned up, nobody is told.
+            "kill" => std::process::abort(),
+            "pause" => std::thread::sleep(std::time::Duration::from_secs(3)),
+            _ => return Err(Injected(name)),
+        }
+        Ok(())
+    });
+    Ok(())
+}
+
+/// Whether a test breaks the order of effects here on purpose.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn is_sabotaged(_name: &'static str) -> bool {
+    false
+}
+
+/// Whether a test breaks the order of effects here on purpose: `FAILPOINTS` gives `sabotage::…` a `return`.
+#[cfg(feature = "failpoints")]
+pub fn is_sabotaged(name: &'static str) -> bool {
+    fail::fail_point!(name, |_| true);
+    false
+}
