@@ -3,6 +3,7 @@ mod state;
 mod story;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -14,11 +14,12 @@ pub(super) fn moment(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// `0.4s`, `12.3s`, `2m 3s`, `1day 2h 3m 4s`.
+/// `40ms`, `12.3s`, `2m 3s`, `1day 2h 3m 4s`.
 pub(super) fn lasting(delta: TimeDelta) -> String {
     let duration = delta.to_std().unwrap_or_default();
-    match duration < Duration::from_secs(60) {
-        true => format!("{:.1}s", duration.as_secs_f64()),
-        false => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
+    match duration.as_secs() {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{:.1}s", duration.as_secs_f64()),
+        seconds => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
     }
 }

@@ -22,7 +22,7 @@ fn of_task(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     let mut heading = vec![
         format!("Task {}", task.id),
         format!(
-            "Dataset {}; {}, {}; made {}.",
+            "Dataset {}; {}, {}; made at {}.",
             task.dataset,
             counted(task.files.unsigned_abs(), "file"),
             counted(task.size_in_bytes.unsigned_abs(), "byte"),
@@ -62,7 +62,7 @@ fn version_heading(name: &str, version: &FileVersion, now: DateTime<Utc>) -> Str
     let mut lines = vec![
         name.to_owned(),
         format!(
-            "Dataset {}; {}, modified {}; found by a scan {} (_file_id {}).",
+            "Dataset {}; {}, modified {}; found by a scan at {}; _file_id {}.",
             version.dataset,
             counted(version.size_in_bytes.unsigned_abs(), "byte"),
             time(version.file_modified_time),

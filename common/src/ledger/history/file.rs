@@ -28,6 +28,8 @@ pub struct FileVersion {
     pub etag: String,
     /// When a scan recorded it.
     pub created_time: DateTime<Utc>,
+    /// SCANNED, or the state of its task.
+    pub status: String,
     /// The next version of the same file, which was enlisted because this one had not been loaded.
     pub superseded_by: Option<i64>,
     /// Its rows, if it is loaded.
@@ -88,6 +90,7 @@ async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, t
         size_in_bytes: row.try_get("size_in_bytes")?,
         etag: row.try_get("etag")?,
         created_time: row.try_get("created_time")?,
+        status: task.as_ref().map_or_else(|| "SCANNED".to_owned(), |task| task.status.clone()),
         superseded_by: row.try_get("superseded_by")?,
         rows: rows_of(row)?,
         waiting,
