@@ -18,3 +18,4 @@ mod start_up;
 mod stopping;
 mod traces;
 mod validate;
+mod why;
