@@ -129,8 +129,8 @@ pub(super) fn processing(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> 
         );
     } else {
         lines.push(
-            "Its rows appear all at once when it is LOADED. If the worker dies before, the task is NEW again in one or two \
-             seconds by the scanner service; without the service, by `longshore scan`."
+            "Its rows appear all at once when it is LOADED. If the worker dies before that, the scanner service makes the task \
+             NEW again in one or two seconds; without the service, `longshore scan` does."
                 .to_owned(),
         );
     }
