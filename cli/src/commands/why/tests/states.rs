@@ -41,7 +41,7 @@ fn a_task_that_waits_says_for_what_and_why_again() {
     };
     let retried = "An operator retried it at 2026-03-01T11:59:00Z (1m ago); before, it had FAILED: broken";
     let cases: [(TaskHistory, &[&str]); 9] = [
-        (new.clone(), &["NEW: not published yet.", UNPUBLISHED]),
+        (new, &["NEW: not published yet.", UNPUBLISHED]),
         (published.clone(), &[in_queue, IN_QUEUE]),
         (
             failed_twice,
