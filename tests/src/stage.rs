@@ -292,7 +292,7 @@ impl Stage {
         let connection = self.broker().await;
         let channel = connection.create_channel().await.expect("a channel");
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let name = format!("{}.{queue}", self.prefix);
+        let name = self.queue_name(queue);
         let declared =
             channel.queue_declare(name.into(), options, Default::default()).await.expect("a queue");
         let length = declared.message_count();
@@ -300,7 +300,23 @@ impl Stage {
         length
     }
 
-    async fn broker(&self) -> Connection {
+    /// What one of this stage's queues is called in the broker, `tasks` or `dead`.
+    pub fn queue_name(&self, queue: &str) -> String {
+        format!("{}.{queue}", self.prefix)
+    }
+
+    /// The name of this stage's exchange.
+    pub fn exchange_name(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The URL of the broker.
+    pub fn amqp_url(&self) -> &str {
+        &self.amqp_url
+    }
+
+    /// A connection to the broker.
+    pub async fn broker(&self) -> Connection {
         Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.expect("RabbitMQ answers")
     }
 

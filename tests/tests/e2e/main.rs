@@ -12,6 +12,7 @@ mod infer;
 mod main_line;
 mod postgres;
 mod public_data;
+mod publishing;
 mod rejects;
 mod secrets;
 mod start_up;
