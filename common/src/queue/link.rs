@@ -50,7 +50,8 @@ impl Link {
             let _ = hold.0.set(socket);
             Ok(stream)
         };
-        let connection = Connection::connector(uri, runtime, connect, properties).await?;
+        // It is large.
+        let connection = Box::pin(Connection::connector(uri, runtime, connect, properties)).await?;
         Ok(Self { connection, _hold: hold })
     }
 
