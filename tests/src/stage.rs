@@ -318,7 +318,13 @@ impl Stage {
         counts
     }
 
-    async fn broker(&self) -> Connection {
+    /// The name of this stage's exchange.
+    pub fn exchange_name(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A connection to the broker.
+    pub async fn broker(&self) -> Connection {
         Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.expect("RabbitMQ answers")
     }
 

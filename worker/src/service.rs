@@ -92,7 +92,10 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
                         finish(shared, &mut loads, Some(consumer)).await;
                         return reason;
                     }
-                    Err(error) => error,
+                    Err(error) => {
+                        consumer.close().await;
+                        error
+                    }
                 }
             }
             Err(error) => error,

@@ -15,6 +15,7 @@ mod network;
 mod outages;
 mod postgres;
 mod public_data;
+mod publishing;
 mod rejects;
 mod secrets;
 mod start_up;
