@@ -10,6 +10,7 @@ mod conformance;
 mod discovery;
 mod infer;
 mod main_line;
+mod model;
 mod postgres;
 mod public_data;
 mod rejects;
