@@ -23,7 +23,6 @@ mod worker;
 mod world;
 
 use std::{
-    cell::RefCell,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -31,24 +30,23 @@ use std::{
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use script::scripts;
 use theatre::Theatre;
-use tokio::task::LocalSet;
+use tokio::{sync::Mutex, task::LocalSet};
 
 /// Plays this case alone.
 const SEED: &str = "LONGSHORE_MODEL_SEED";
-const CASES: u64 = 2_000;
+/// Plays so many cases.
+const CASES: &str = "LONGSHORE_MODEL_CASES";
+const DEFAULT_CASES: u64 = 2_000;
 /// Cases that are played at once, each lane in a database of its own.
 const LANES: u64 = 4;
 
 #[test]
 fn rows_are_there_once_whatever_the_order_of_claim_load_settle_rescue_and_retry() {
-    let seed = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
-    let seeds = match seed {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = rand::random_range(0..u64::from(u32::MAX));
-            first..first + CASES
-        }
-    };
+    let number = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().expect(variable));
+    let first = number(SEED);
+    let cases = number(CASES).unwrap_or(if first.is_some() { 1 } else { DEFAULT_CASES });
+    let first = first.unwrap_or_else(|| rand::random_range(0..u64::from(u32::MAX)));
+    let seeds = first..first + cases;
     let (next, steps, began) = (AtomicU64::new(seeds.start), AtomicU64::new(0), Instant::now());
     std::thread::scope(|scope| {
         let lane = || play_cases(&next, seeds.end, &steps);
@@ -60,7 +58,7 @@ fn rows_are_there_once_whatever_the_order_of_claim_load_settle_rescue_and_retry(
             }
         }
     });
-    let (cases, steps) = (seeds.end - seeds.start, steps.into_inner());
+    let steps = steps.into_inner();
     println!("{cases} interleavings, {steps} steps, {:.1} s", began.elapsed().as_secs_f64());
 }
 
@@ -68,7 +66,8 @@ fn rows_are_there_once_whatever_the_order_of_claim_load_settle_rescue_and_retry(
 fn play_cases(next: &AtomicU64, end: u64, steps: &AtomicU64) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = LocalSet::new();
-    let theatre = RefCell::new(local.block_on(&runtime, Theatre::open()));
+    let theatre = Mutex::new(local.block_on(&runtime, Theatre::open()));
+    let began = Instant::now();
     let result = loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
@@ -80,14 +79,17 @@ fn play_cases(next: &AtomicU64, end: u64, steps: &AtomicU64) -> Result<(), Strin
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let played = TestRunner::new_with_rng(config, rng).run(&scripts(), |script| {
-            let play = async { theatre.borrow_mut().play(&script).await };
-            local.block_on(&runtime, play).map_err(TestCaseError::fail)
+            let play = async { theatre.lock().await.play(&script).await };
+            let t = Instant::now(); let r = local.block_on(&runtime, play); eprintln!("DBG {seed} {} {} {:.3}", script.len(), r.is_ok(), t.elapsed().as_secs_f64()); if let Err(e) = &r { eprintln!("ERR {e}"); }
+            r.map_err(TestCaseError::fail)
         });
         if let Err(failure) = played {
             break Err(described(seed, &failure));
         }
     };
-    steps.fetch_add(theatre.borrow().steps, Ordering::Relaxed);
+    println!("lane {:.1} s", began.elapsed().as_secs_f64());
+    let theatre = theatre.into_inner();
+    steps.fetch_add(theatre.steps, Ordering::Relaxed);
     local.block_on(&runtime, async { drop(theatre) });
     result
 }

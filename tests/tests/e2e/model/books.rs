@@ -13,14 +13,14 @@ use super::{
 pub(super) const ROWS_OF_A_FILE: i64 = 2;
 
 /// What a load's transaction would change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
     task: Uuid,
     how: Conclusion,
 }
 
 /// The ledger, the locks and the open transactions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Books {
     tasks: BTreeMap<Uuid, Task>,
     locks: BTreeMap<Locked, Pid>,
@@ -57,20 +57,21 @@ impl Books {
         }
     }
 
-    /// The states that explain the events, which happened in this order.
+    /// The states that explain the events, which happened in this order; without any, why not.
     pub(super) fn after(&self, events: &[Event]) -> Result<Vec<Self>, String> {
         let Some((event, others)) = events.split_first() else { return Ok(vec![self.clone()]) };
         let mut next = self.clone();
-        let mut states = Vec::new();
         if let Event::CommitUnknown { pid } = event {
             let mut committed = self.clone();
             committed.commit(*pid);
-            states.extend(committed.after(others)?);
-        } else {
-            next.apply(event)?;
+            return match (committed.after(others), next.after(others)) {
+                (Ok(states), Ok(more)) => Ok([states, more].concat()),
+                (Ok(states), Err(_)) | (Err(_), Ok(states)) => Ok(states),
+                (Err(objection), Err(_)) => Err(objection),
+            };
         }
-        states.extend(next.after(others)?);
-        Ok(states)
+        next.apply(event)?;
+        next.after(others)
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), String> {

@@ -26,7 +26,7 @@ impl Status {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) status: Status,
     pub(super) attempt: i32,

@@ -1,8 +1,11 @@
 //! Plays a script: cues the players, compares model and tables after each beat, and in the end lets everything finish.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
+};
 use tokio_postgres::Config;
 use uuid::Uuid;
 
@@ -20,6 +23,9 @@ use super::{
     world::World,
 };
 use longshore_tests::Stage;
+
+/// A call that takes longer waits for what no other step will give it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 struct Player {
     cues: UnboundedSender<u8>,
@@ -88,14 +94,20 @@ impl Theatre {
             self.players[*player].cues.send(*cue).map_err(|_| "a player has left".to_owned())?;
         }
         let mut reports = Vec::new();
+        let t = std::time::Instant::now();
         for (player, cue) in &cues {
-            let report = self.players[*player].reports.recv().await;
-            let report = report.ok_or_else(|| format!("{} has panicked", CAST[*player]))?;
+            let report = timeout(ANSWER_LIMIT, self.players[*player].reports.recv()).await;
+            let report = report.map_err(|_| format!("{} ({cue}) does not answer", CAST[*player]))?;
+            let report = report.ok_or_else(|| format!("{} ({cue}) has panicked", CAST[*player]))?;
             play.trace.push(format!("{} ({cue}): {report:?}", CAST[*player]));
             reports.push(report);
             self.steps += 1;
         }
-        self.check(play, reports).await
+        let a = t.elapsed().as_secs_f64();
+        let r = self.check(play, reports).await;
+        let b = t.elapsed().as_secs_f64();
+        if b > 0.1 { eprintln!("SLOW {a:.3} {b:.3} {} {}", play.explanations.len(), play.trace.iter().rev().take(2).cloned().collect::<Vec<_>>().join(" / ")); }
+        r
     }
 
     /// Holds what was reported, and what the tables say, against the model.
@@ -114,7 +126,7 @@ impl Theatre {
         for books in &play.explanations {
             for order in orders(&reports) {
                 match books.after(&order) {
-                    Ok(states) => explanations.extend(states),
+                    Ok(states) => add_new(&mut explanations, states),
                     Err(objection) => objections.push(objection),
                 }
             }
@@ -179,6 +191,14 @@ impl Theatre {
         let events: Vec<Event> = events.into_iter().collect();
         play.trace.push(format!("{events:?}"));
         self.check(play, vec![events]).await
+    }
+}
+
+fn add_new(explanations: &mut Vec<Books>, states: Vec<Books>) {
+    for state in states {
+        if !explanations.contains(&state) {
+            explanations.push(state);
+        }
     }
 }
 

@@ -99,7 +99,8 @@ impl World {
 
     /// Ends the session that holds the task's lease, as if it had been silent beyond the limit.
     pub(super) async fn evict(&self, task: &Known) -> Event {
-        let select = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+        let select = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                       AND ((classid::bigint << 32) | objid::bigint) = $1";
         let holder = self.admin.query_opt(select, &[&task.lease_key]).await.unwrap();
         let Some(holder) = holder.map(|row| row.get(0)) else {
