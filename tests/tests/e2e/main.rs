@@ -20,3 +20,4 @@ mod stopping;
 mod takeover;
 mod traces;
 mod validate;
+mod why;
