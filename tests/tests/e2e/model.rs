@@ -80,7 +80,12 @@ fn play_cases(next: &AtomicU64, end: u64, steps: &AtomicU64) -> Result<(), Strin
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let played = TestRunner::new_with_rng(config, rng).run(&scripts(), |script| {
             let play = async { theatre.lock().await.play(&script).await };
-            let t = Instant::now(); let r = local.block_on(&runtime, play); eprintln!("DBG {seed} {} {} {:.3}", script.len(), r.is_ok(), t.elapsed().as_secs_f64()); if let Err(e) = &r { eprintln!("ERR {e}"); }
+            let t = Instant::now();
+            let r = local.block_on(&runtime, play);
+            eprintln!("DBG {seed} {} {} {:.3}", script.len(), r.is_ok(), t.elapsed().as_secs_f64());
+            if let Err(e) = &r {
+                eprintln!("ERR {e}");
+            }
             r.map_err(TestCaseError::fail)
         });
         if let Err(failure) = played {

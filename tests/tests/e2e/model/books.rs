@@ -26,6 +26,8 @@ pub(super) struct Books {
     locks: BTreeMap<Locked, Pid>,
     pending: BTreeMap<Pid, Pending>,
     ended: BTreeSet<Pid>,
+    /// What each relay has read last: of each task, which of its due times with which attempt.
+    read: BTreeMap<(Pid, Uuid), (i32, u32)>,
 }
 
 impl Books {
@@ -49,6 +51,7 @@ impl Books {
             deaths: task.deaths,
             is_due: task.status == Status::New && task.is_due,
             is_published: task.is_published,
+            publications: task.publications,
             failed_before: task.failed_before,
             has_failure_msg: task.has_failure_msg,
             holders: self.locks.get(&Locked::Task(id)).copied().into_iter().collect(),
@@ -124,17 +127,25 @@ impl Books {
                 seen.sort_unstable();
                 agree("open_tasks", &self.open_tasks(), &seen)?;
             }
-            Event::Read { tasks, limit } => self.read(tasks, *limit)?,
-            Event::MarkedPublished { tasks, marks } => {
+            Event::Read { pid, tasks, limit } => self.read(*pid, tasks, *limit)?,
+            Event::MarkedPublished { pid, tasks, marks } => {
                 let mut expected = 0;
-                for (task, attempt) in tasks {
-                    expected += u64::from(self.task(*task)?.mark_published(*attempt));
+                for task in tasks {
+                    let Some(read) = self.read.get(&(*pid, *task)) else {
+                        return Err("marked unread".into());
+                    };
+                    expected +=
+                        u64::from(self.tasks.get_mut(task).is_some_and(|task| task.mark_published(*read)));
                 }
                 agree("mark_published", &expected, marks)?;
             }
             Event::Retried { task, retried } => agree("retry", &self.task(*task)?.retry(), retried)?,
-            Event::FoundLost { task } => self.task(*task)?.is_published = false,
-            Event::Due { task } => self.task(*task)?.is_due = true,
+            Event::Unpublished { tasks } => {
+                let unpublished =
+                    self.tasks.values_mut().map(Task::unpublish).filter(|changed| *changed).count();
+                agree("unpublish", &(unpublished as u64), tasks)?;
+            }
+            Event::Due { task } => self.task(*task)?.set_due(true),
             Event::Ended { pid } => self.end(*pid),
             Event::Error { pid, error } => {
                 if !self.ended.contains(pid) {
@@ -181,17 +192,17 @@ impl Books {
             .collect()
     }
 
-    fn read(&self, tasks: &[(Uuid, i32)], limit: usize) -> Result<(), String> {
-        let expected: Vec<(Uuid, i32)> = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.is_to_publish())
-            .map(|(id, task)| (*id, task.attempt))
-            .collect();
-        match tasks.len() == expected.len().min(limit) && tasks.iter().all(|task| expected.contains(task)) {
-            true => Ok(()),
-            false => Err(format!("unpublished, at most {limit}: expected {expected:?}, got {tasks:?}")),
+    fn read(&mut self, pid: Pid, tasks: &[(Uuid, i32)], limit: usize) -> Result<(), String> {
+        let to_publish = self.tasks.iter().filter(|(_, task)| task.is_to_publish());
+        let expected: Vec<(Uuid, i32)> = to_publish.map(|(id, task)| (*id, task.attempt)).collect();
+        if tasks.len() != expected.len().min(limit) || !tasks.iter().all(|task| expected.contains(task)) {
+            return Err(format!("unpublished, at most {limit}: expected {expected:?}, got {tasks:?}"));
         }
+        for (id, attempt) in tasks {
+            let due_time = self.task(*id)?.due_time;
+            self.read.insert((pid, *id), (*attempt, due_time));
+        }
+        Ok(())
     }
 
     fn commit(&mut self, pid: Pid) {

@@ -117,20 +117,22 @@ pub(super) enum Event {
         tasks: Vec<(Uuid, i32, Option<Pid>)>,
     },
     Read {
+        pid: Pid,
         tasks: Vec<(Uuid, i32)>,
         limit: usize,
     },
     MarkedPublished {
-        tasks: Vec<(Uuid, i32)>,
+        pid: Pid,
+        tasks: Vec<Uuid>,
         marks: u64,
     },
     Retried {
         task: Uuid,
         retried: bool,
     },
-    /// The check for lost messages found one.
-    FoundLost {
-        task: Uuid,
+    /// All that is NEW and published is to be published again.
+    Unpublished {
+        tasks: u64,
     },
     /// Time passed.
     Due {

@@ -1,10 +1,9 @@
 //! What scanners do with tasks: the relay, and the rescue.
 
-use longshore_common::ledger::{self, Lock, OpenTask};
-use uuid::Uuid;
+use longshore_common::ledger::{self, Lock, OpenTask, Unpublished};
 
 use super::{
-    event::{Event, Locked},
+    event::{Event, Locked, Pid},
     part::{Exit, Part},
     world::Session,
 };
@@ -54,25 +53,32 @@ async fn publish(part: &mut Part, session: &Session, cue: u8) -> Result<(), Exit
     if !part.told(pid, got, |got| Event::TriedLock { pid, lock, got: *got })? {
         return Ok(());
     }
-    part.next(pid).await?;
+    let cue = part.next(pid).await?;
+    if cue >= 208 {
+        let tasks = part.world.unpublish(client).await;
+        part.told(pid, tasks, |tasks| Event::Unpublished { tasks: *tasks })?;
+        part.next(pid).await?;
+    }
     let limit = 1 + usize::from(cue % 4);
     let read = ledger::unpublished(client, limit as i64).await;
     let read = part.told(pid, read, |read| Event::Read {
+        pid,
         tasks: read.iter().map(|task| (task.id, task.attempt)).collect(),
         limit,
     })?;
-    let confirmed = send(part, pid, read).await?;
+    let confirmed = send(part, pid, &read).await?;
     part.next(pid).await?;
     // Confirm, then mark.
     let marks = ledger::mark_published(client, &confirmed).await;
-    part.told(pid, marks, |marks| Event::MarkedPublished { tasks: confirmed, marks: *marks })?;
+    let tasks = confirmed.iter().map(|task| task.id).collect();
+    part.told(pid, marks, |marks| Event::MarkedPublished { pid, tasks, marks: *marks })?;
     part.next(pid).await?;
     let unlocked = ledger::unlock(client, Lock::Relay).await;
     part.told(pid, unlocked, |()| Event::Unlocked { pid, lock })
 }
 
 /// Publishes each; gives those that are confirmed. Some are refused, and of some the confirm is lost.
-async fn send(part: &mut Part, pid: i32, read: Vec<ledger::Unpublished>) -> Result<Vec<(Uuid, i32)>, Exit> {
+async fn send<'a>(part: &mut Part, pid: Pid, read: &'a [Unpublished]) -> Result<Vec<&'a Unpublished>, Exit> {
     let mut confirmed = Vec::new();
     for task in read {
         let cue = part.next(pid).await?;
@@ -85,7 +91,7 @@ async fn send(part: &mut Part, pid: i32, read: Vec<ledger::Unpublished>) -> Resu
             part.world.queue.borrow_mut().publish(task.id);
         }
         if is_confirmed {
-            confirmed.push((task.id, task.attempt));
+            confirmed.push(task);
         }
         part.say(&format!("publish {}: taken {is_taken}, confirmed {is_confirmed}", task.id));
     }

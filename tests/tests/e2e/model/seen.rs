@@ -17,6 +17,7 @@ pub(super) struct Seen {
     pub(super) deaths: i32,
     pub(super) is_due: bool,
     pub(super) is_published: bool,
+    pub(super) publications: i32,
     pub(super) failed_before: bool,
     pub(super) has_failure_msg: bool,
     /// Who holds its lease.
@@ -44,7 +45,7 @@ const SELECT: &str = "
     )
     SELECT to_jsonb(seen) FROM (
         SELECT id, status, attempt, deaths, status = 'NEW' AND due_time <= now() AS is_due,
-               published_time IS NOT NULL AS is_published, first_failure_time IS NOT NULL AS failed_before,
+               published_time IS NOT NULL AS is_published, publications, first_failure_time IS NOT NULL AS failed_before,
                failure_msg IS NOT NULL AS has_failure_msg,
                ARRAY(SELECT pid FROM holder WHERE holder.lease_key = task.lease_key) AS holders,
                ARRAY(

@@ -32,6 +32,9 @@ pub(super) struct Task {
     pub(super) attempt: i32,
     pub(super) deaths: i32,
     pub(super) is_due: bool,
+    /// Which of its due times it is.
+    pub(super) due_time: u32,
+    pub(super) publications: i32,
     pub(super) is_published: bool,
     pub(super) failed_before: bool,
     pub(super) has_failure_msg: bool,
@@ -49,6 +52,8 @@ impl Task {
             attempt: 0,
             deaths: 0,
             is_due: true,
+            due_time: 0,
+            publications: 0,
             is_published: false,
             failed_before: false,
             has_failure_msg: false,
@@ -101,12 +106,12 @@ impl Task {
             _ if !is_ours => {}
             Settlement::GiveBack => {
                 self.end_attempt(Status::New, "STOPPED");
-                (self.is_published, self.is_due) = (false, true);
+                self.renew(true);
             }
             Settlement::LastRetry if self.failed_before => self.fail(),
             Settlement::Retry | Settlement::LastRetry => {
                 self.end_attempt(Status::New, "RETRY");
-                (self.is_published, self.is_due) = (false, false);
+                self.renew(false);
                 (self.failed_before, self.has_failure_msg) = (true, true);
             }
             Settlement::Fail => self.fail(),
@@ -128,7 +133,8 @@ impl Task {
         self.deaths += 1;
         let is_poison = self.deaths >= MAX_DEATHS;
         self.end_attempt(if is_poison { Status::Failed } else { Status::New }, "DIED");
-        (self.is_published, self.is_due, self.has_failure_msg) = (false, true, true);
+        self.renew(true);
+        self.has_failure_msg = true;
         if is_poison { Rescue::Poison } else { Rescue::New }
     }
 
@@ -142,7 +148,8 @@ impl Task {
         self.deaths = (self.deaths - 1).max(0);
         self.failed_before = true;
         if self.status == Status::Failed && self.attempt == attempt {
-            (self.status, self.is_published, self.is_due) = (Status::New, false, true);
+            self.status = Status::New;
+            self.renew(true);
         }
         true
     }
@@ -150,7 +157,7 @@ impl Task {
     /// NEW, and its message came while somebody held the lease.
     pub(super) fn publish_again_later(&mut self, attempt: i32) {
         if self.status == Status::New && self.attempt == attempt && self.is_due {
-            (self.is_published, self.is_due) = (false, false);
+            self.renew(false);
         }
     }
 
@@ -159,17 +166,37 @@ impl Task {
         let is_failed = self.status == Status::Failed;
         if is_failed {
             self.status = Status::New;
-            (self.is_published, self.is_due) = (false, true);
+            self.renew(true);
             (self.failed_before, self.deaths) = (false, 0);
         }
         is_failed
     }
 
-    /// Only what is NEW with the attempt that the relay read.
-    pub(super) fn mark_published(&mut self, attempt: i32) -> bool {
-        let is_marked = self.status == Status::New && !self.is_published && self.attempt == attempt;
+    /// Only what is NEW with the attempt and the due time that the relay read.
+    pub(super) fn mark_published(&mut self, read: (i32, u32)) -> bool {
+        let is_the_same = (self.attempt, self.due_time) == read;
+        let is_marked = self.status == Status::New && !self.is_published && is_the_same;
         self.is_published |= is_marked;
+        self.publications += i32::from(is_marked);
         is_marked
+    }
+
+    /// Its message counts as lost.
+    pub(super) fn unpublish(&mut self) -> bool {
+        let is_lost = self.status == Status::New && self.is_published;
+        self.is_published &= !is_lost;
+        is_lost
+    }
+
+    pub(super) fn set_due(&mut self, is_due: bool) {
+        self.is_due = is_due;
+        self.due_time += 1;
+    }
+
+    /// To be published, at once or later.
+    fn renew(&mut self, is_due: bool) {
+        self.is_published = false;
+        self.set_due(is_due);
     }
 
     fn end_attempt(&mut self, status: Status, outcome: &'static str) {

@@ -106,7 +106,13 @@ impl Theatre {
         let a = t.elapsed().as_secs_f64();
         let r = self.check(play, reports).await;
         let b = t.elapsed().as_secs_f64();
-        if b > 0.1 { eprintln!("SLOW {a:.3} {b:.3} {} {}", play.explanations.len(), play.trace.iter().rev().take(2).cloned().collect::<Vec<_>>().join(" / ")); }
+        if b > 0.1 {
+            eprintln!(
+                "SLOW {a:.3} {b:.3} {} {}",
+                play.explanations.len(),
+                play.trace.iter().rev().take(2).cloned().collect::<Vec<_>>().join(" / ")
+            );
+        }
         r
     }
 
@@ -174,7 +180,7 @@ impl Theatre {
             let seen = &play.seen[&task];
             let event = match seen.status.as_str() {
                 "NEW" if !seen.is_due => Some(self.world.wait_until_due(task).await),
-                "NEW" => self.world.find_lost(task).await,
+                "NEW" if self.world.queue.borrow().has_lost(task) => Some(self.world.find_lost().await),
                 "FAILED" => Some(self.world.retry(task).await),
                 _ => None,
             };

@@ -1,6 +1,10 @@
 //! What all players share: the database, the broker, and sessions that nobody speaks on any more.
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use longshore_common::ledger;
 use tokio::{task::JoinHandle, time::Instant};
@@ -144,13 +148,13 @@ impl World {
         Event::Retried { task, retried: result.retried == [task] }
     }
 
-    /// Stands in for the relay's check for lost messages.
-    pub(super) async fn find_lost(&self, task: Uuid) -> Option<Event> {
-        if !self.queue.borrow().has_lost(task) {
-            return None;
-        }
-        let update = "UPDATE longshore.task SET published_time = NULL
-                      WHERE id = $1 AND status = 'NEW' AND published_time IS NOT NULL";
-        (self.admin.execute(update, &[&task]).await.unwrap() == 1).then_some(Event::FoundLost { task })
+    /// Takes every published task that is NEW for one whose message was lost, rightly or not.
+    pub(super) async fn unpublish(&self, client: &Client) -> Result<u64, tokio_postgres::Error> {
+        let limit = SystemTime::now() + Duration::from_secs(3600);
+        ledger::unpublish(client, limit.into()).await
+    }
+
+    pub(super) async fn find_lost(&self) -> Event {
+        Event::Unpublished { tasks: self.unpublish(&self.admin).await.unwrap() }
     }
 }
