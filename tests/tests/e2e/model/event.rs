@@ -150,3 +150,10 @@ pub(super) enum Event {
     /// Nothing that the tables could show.
     Said(String),
 }
+
+impl Event {
+    /// Whether it can neither change the tables nor be wrong.
+    pub(super) fn is_invisible(&self) -> bool {
+        matches!(self, Self::Said(_))
+    }
+}

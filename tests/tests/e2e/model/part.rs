@@ -1,6 +1,10 @@
 //! How a player is led: for each cue it makes one call on the database or the broker, and reports it.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::Cell,
+    ops::{Range, RangeInclusive},
+    rc::Rc,
+};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -21,6 +25,11 @@ pub(super) enum Fault {
     /// Its channel dies: what it has in hand is delivered again.
     Redeliver,
 }
+
+/// Cues that let a player go on; their number is its choice, where it has one.
+pub(super) const FAULTLESS: Range<u8> = 0..224;
+/// Cues that are a fault to a player inside a flow.
+pub(super) const FAULTS: RangeInclusive<u8> = 224..=255;
 
 impl Fault {
     pub(super) fn of(cue: u8) -> Option<Self> {

@@ -2,6 +2,8 @@
 
 use proptest::{prelude::*, sample::select};
 
+use super::part::{FAULTLESS, FAULTS};
+
 /// The players. Their order is the one in which they step when everything is to finish.
 pub(super) const CAST: [&str; 8] =
     ["worker 1", "worker 2", "worker 3", "relay 1", "relay 2", "rescuer 1", "rescuer 2", "fate"];
@@ -41,6 +43,6 @@ fn beat() -> impl Strategy<Value = Beat> {
 fn cue() -> impl Strategy<Value = (usize, u8)> {
     let players: Vec<usize> =
         WEIGHTS.iter().enumerate().flat_map(|(player, weight)| vec![player; *weight]).collect();
-    // Half of all steps just go on.
-    (select(players), prop_oneof![Just(0), any::<u8>()])
+    // Many steps just go on; one in forty is a fault.
+    (select(players), prop_oneof![18 => Just(0), 21 => FAULTLESS, 1 => FAULTS])
 }

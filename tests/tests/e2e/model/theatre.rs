@@ -94,7 +94,6 @@ impl Theatre {
             self.players[*player].cues.send(*cue).map_err(|_| "a player has left".to_owned())?;
         }
         let mut reports = Vec::new();
-        let t = std::time::Instant::now();
         for (player, cue) in &cues {
             let report = timeout(ANSWER_LIMIT, self.players[*player].reports.recv()).await;
             let report = report.map_err(|_| format!("{} ({cue}) does not answer", CAST[*player]))?;
@@ -103,21 +102,15 @@ impl Theatre {
             reports.push(report);
             self.steps += 1;
         }
-        let a = t.elapsed().as_secs_f64();
-        let r = self.check(play, reports).await;
-        let b = t.elapsed().as_secs_f64();
-        if b > 0.1 {
-            eprintln!(
-                "SLOW {a:.3} {b:.3} {} {}",
-                play.explanations.len(),
-                play.trace.iter().rev().take(2).cloned().collect::<Vec<_>>().join(" / ")
-            );
-        }
-        r
+        self.check(play, reports).await
     }
 
     /// Holds what was reported, and what the tables say, against the model.
     async fn check(&mut self, play: &mut Play, reports: Vec<Vec<Event>>) -> Result<(), String> {
+        // What would show nevertheless, shows at the next look.
+        if reports.iter().flatten().all(Event::is_invisible) && !reports.is_empty() {
+            return Ok(());
+        }
         let seen = self.observer.look(&play.case.files).await;
         if let Some(broken) = invariants::broken(&play.seen, &seen) {
             return Err(broken);

@@ -50,12 +50,12 @@ impl World {
         Self { config, admin, queue, tasks, silent, concluding }
     }
 
-    /// The commits of these sessions do not wait for the disk: the test does not break the server. A call that has to wait
-    /// for a lock fails: no step but one that races with another may need what an open transaction holds.
+    /// A call that has to wait for a lock fails: no step, but one that races with another, may need what an open transaction
+    /// holds.
     pub(super) async fn connect(&self) -> Session {
         let (client, connection) = self.config.connect(NoTls).await.expect("Postgres answers");
         let connection = tokio::spawn(connection);
-        client.batch_execute("SET synchronous_commit = off; SET lock_timeout = '5s'").await.unwrap();
+        client.batch_execute("SET lock_timeout = '5s'").await.unwrap();
         let pid = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         Session { client, pid, connection }
     }
