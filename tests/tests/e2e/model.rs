@@ -7,6 +7,7 @@
 
 mod books;
 mod case;
+mod claiming;
 mod event;
 mod fate;
 mod invariants;

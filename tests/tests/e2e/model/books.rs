@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
+    claiming::Claiming,
     event::{Conclusion, Event, Locked, Pid},
     seen::{Seen, SeenFile},
     task::{Status, Task},
@@ -25,6 +26,8 @@ pub(super) struct Books {
     tasks: BTreeMap<Uuid, Task>,
     locks: BTreeMap<Locked, Pid>,
     pending: BTreeMap<Pid, Pending>,
+    /// Calls that have not answered yet.
+    claims: BTreeMap<Pid, Claiming>,
     ended: BTreeSet<Pid>,
     /// What each relay has read last: of each task, which of its due times with which attempt.
     read: BTreeMap<(Pid, Uuid), (i32, u32)>,
@@ -79,9 +82,14 @@ impl Books {
 
     fn apply(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::Claim { pid, task, is_alone, claimed } => {
-                let expected = self.claim(*pid, *task, *is_alone);
-                agree("claim", &expected, claimed)?;
+            Event::ClaimPart { pid, task, is_alone, statement } => {
+                let row = self.tasks.get_mut(task).ok_or("a claim of no task")?;
+                let claiming = self.claims.entry(*pid).or_insert_with(|| Claiming::look(row));
+                claiming.go_on(*statement, (*task, row), (*pid, *is_alone), &mut self.locks);
+            }
+            Event::Claim { pid, task, claimed, .. } => {
+                let claiming = self.claims.remove(pid).ok_or("a claim without its statements")?;
+                agree("claim", &claiming.answer(*task, &mut self.locks), claimed)?;
             }
             Event::Concluded { pid, task, attempt, how, changed } => {
                 let is_ours = self.task(*task)?.is_running(*attempt);
@@ -159,24 +167,6 @@ impl Books {
 
     fn task(&mut self, id: Uuid) -> Result<&mut Task, String> {
         self.tasks.get_mut(&id).ok_or_else(|| format!("there should be no task {id}"))
-    }
-
-    fn claim(&mut self, pid: Pid, id: Uuid, is_alone: bool) -> Option<(i32, Vec<i64>)> {
-        let lock = Locked::Task(id);
-        let is_held = self.locks.contains_key(&lock);
-        let task = self.tasks.get_mut(&id)?;
-        if is_held {
-            return None;
-        }
-        if task.status == Status::Processing {
-            task.rescue(task.attempt);
-        }
-        if task.status == Status::New && task.is_due && task.outcomes.last() == Some(&"DIED") && !is_alone {
-            return None;
-        }
-        let claimed = task.take()?;
-        self.locks.insert(lock, pid);
-        Some(claimed)
     }
 
     fn open_tasks(&self) -> Vec<(Uuid, i32, Option<Pid>)> {

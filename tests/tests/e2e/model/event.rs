@@ -3,6 +3,8 @@
 use longshore_common::ledger::Rescue;
 use uuid::Uuid;
 
+use super::claiming::Statement;
+
 /// A server session, by the pid of its backend.
 pub(super) type Pid = i32;
 
@@ -49,6 +51,13 @@ pub(super) enum Event {
         task: Uuid,
         is_alone: bool,
         claimed: Option<(i32, Vec<i64>)>,
+    },
+    /// One statement of a claim.
+    ClaimPart {
+        pid: Pid,
+        task: Uuid,
+        is_alone: bool,
+        statement: Statement,
     },
     /// The last statement before COMMIT.
     Concluded {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     books::Books,
     case::{self, Case},
+    claiming::statements,
     event::Event,
     fate::fate,
     invariants,
@@ -201,12 +202,23 @@ fn add_new(explanations: &mut Vec<Books>, states: Vec<Books>) {
     }
 }
 
-/// Two players that step at the same time do it in one order or the other.
+/// The orders in which the statements of two players may have come.
 fn orders(reports: &[Vec<Event>]) -> Vec<Vec<Event>> {
-    match reports {
-        [one, other] => vec![[one.as_slice(), other].concat(), [other.as_slice(), one].concat()],
-        _ => vec![reports.concat()],
-    }
+    let mut reports = reports.iter().map(|events| events.iter().flat_map(statements).collect::<Vec<_>>());
+    let (one, other) = (reports.next().unwrap_or_default(), reports.next().unwrap_or_default());
+    interleaved(&one, &other)
+}
+
+fn interleaved(one: &[Event], other: &[Event]) -> Vec<Vec<Event>> {
+    let (Some((first, rest)), Some((other_first, other_rest))) = (one.split_first(), other.split_first())
+    else {
+        return vec![[one, other].concat()];
+    };
+    let begin_with = |event: &Event, ways: Vec<Vec<Event>>| {
+        ways.into_iter().map(|way| [vec![event.clone()], way].concat()).collect::<Vec<_>>()
+    };
+    let one_first = begin_with(first, interleaved(rest, other));
+    [one_first, begin_with(other_first, interleaved(one, other_rest))].concat()
 }
 
 async fn engage(stage: &Stage) -> (Rc<World>, Vec<Player>) {
