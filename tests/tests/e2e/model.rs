@@ -34,11 +34,11 @@ use script::scripts;
 use theatre::Theatre;
 use tokio::{sync::Mutex, task::LocalSet};
 
-/// Plays this case alone.
+/// Plays this case alone, or begins with it.
 const SEED: &str = "LONGSHORE_MODEL_SEED";
-/// Plays so many cases.
+/// So many cases are played.
 const CASES: &str = "LONGSHORE_MODEL_CASES";
-const DEFAULT_CASES: u64 = 2_000;
+const DEFAULT_CASES: u64 = 400;
 /// Cases that are played at once, each lane in a database of its own.
 const LANES: u64 = 4;
 /// So often a failing script is shortened.
@@ -100,7 +100,11 @@ fn play_cases(next: &AtomicU64, end: u64, steps: &AtomicU64) -> Result<(), Strin
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let played = TestRunner::new_with_rng(config, rng).run(&scripts(), |script| {
             let play = async { theatre.lock().await.play(&script).await };
-            local.block_on(&runtime, play).map_err(TestCaseError::fail)
+            local.block_on(&runtime, play).map_err(|fault| {
+                // A shorter script takes a while to find.
+                eprintln!("{SEED}={seed}: {}", fault.lines().next().unwrap_or_default());
+                TestCaseError::fail(fault)
+            })
         });
         if let Err(failure) = played {
             next.store(end, Ordering::Relaxed);
