@@ -135,7 +135,7 @@ async fn a_killed_workers_task_says_that_it_is_gone_and_then_that_it_died() {
         "NEW: published at ",
         "Attempt 1 ended at ",
         " died; the next one loads the task alone.\n1 worker died while loading it; at LONGSHORE_MAX_DEATHS",
-        "  DIED     the worker died",
+        "  DIED     a worker died",
     ];
     assert_told(&why_task(&stage).await, &died);
     stage.drain().await;
