@@ -123,6 +123,9 @@ async fn conclude(
         Conclusion::Loaded { .. } => ledger::mark_loaded(transaction, task, attempt).await,
         Conclusion::Failed => ledger::fail(transaction, task, attempt, "its content").await,
     };
+    if changed.is_err() {
+        worker.part.world.forget(pid);
+    }
     let concluded = |changed: &bool| Event::Concluded { pid, task, attempt, how, changed: *changed };
     match worker.part.told(pid, changed, concluded)? {
         true => Ok(()),
