@@ -161,6 +161,14 @@ pub(super) enum Event {
 }
 
 impl Event {
+    /// For the list of steps.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Said(what) => what.clone(),
+            event => format!("{event:?}"),
+        }
+    }
+
     /// Whether it can neither change the tables nor be wrong.
     pub(super) fn is_invisible(&self) -> bool {
         matches!(self, Self::Said(_))

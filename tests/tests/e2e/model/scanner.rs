@@ -11,9 +11,9 @@ use super::{
 /// A scanner's relay.
 pub(super) async fn relay(mut part: Part) {
     let mut kept = None;
-    while let Some(cue) = part.begin().await {
+    while part.begin().await.is_some() {
         let session = open(&part, kept).await;
-        let published = publish(&mut part, &session, cue).await;
+        let published = publish(&mut part, &session).await;
         kept = end_flow(&part, session, published).await;
     }
 }
@@ -46,7 +46,7 @@ async fn end_flow(part: &Part, session: Session, ended: Result<(), Exit>) -> Opt
     None
 }
 
-async fn publish(part: &mut Part, session: &Session, cue: u8) -> Result<(), Exit> {
+async fn publish(part: &mut Part, session: &Session) -> Result<(), Exit> {
     let (client, pid) = (&session.client, session.pid);
     let got = ledger::try_lock(client, Lock::Relay).await;
     let lock = Locked::Relay;

@@ -99,7 +99,8 @@ impl Theatre {
             let report = timeout(ANSWER_LIMIT, self.players[*player].reports.recv()).await;
             let report = report.map_err(|_| format!("{} ({cue}) does not answer", CAST[*player]))?;
             let report = report.ok_or_else(|| format!("{} ({cue}) has panicked", CAST[*player]))?;
-            play.trace.push(format!("{} ({cue}): {report:?}", CAST[*player]));
+            let texts: Vec<String> = report.iter().map(Event::text).collect();
+            play.trace.push(format!("{} ({cue}): {}", CAST[*player], texts.join(", then ")));
             reports.push(report);
             self.steps += 1;
         }
