@@ -11,6 +11,7 @@ mod discovery;
 mod infer;
 mod main_line;
 mod mid_copy;
+mod model;
 mod network;
 mod outages;
 mod postgres;
