@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::Args;
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
+    Runtime, Timeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
 
 use crate::{
     backoff,
@@ -236,9 +237,9 @@ impl Drop for Session {
 }
 
 impl Deref for Session {
-    type Target = Client;
+    type Target = ClientWrapper;
 
-    fn deref(&self) -> &Client {
+    fn deref(&self) -> &ClientWrapper {
         match &self.0 {
             Some(connection) => connection,
             None => unreachable!("only give_back and drop take it, and both end the session"),
@@ -247,7 +248,7 @@ impl Deref for Session {
 }
 
 impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut Client {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
         match &mut self.0 {
             Some(connection) => connection,
             None => unreachable!("only give_back and drop take it, and both end the session"),
