@@ -9,9 +9,13 @@ mod loans;
 pub mod otlp;
 mod page;
 mod process;
+mod proxy;
+mod servers;
 mod stage;
 
 pub use loans::{HEADER, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use process::Process;
+pub use proxy::Proxy;
+pub use servers::{QueueState, Servers};
 pub use stage::{Finished, Stage, eventually};
