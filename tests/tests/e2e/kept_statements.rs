@@ -2,8 +2,7 @@
 
 use longshore_tests::{HEADER, Process, Stage, eventually, loan_file, loan_line};
 
-/// A stage and its worker, whose one session has loaded application 1 to 7, each in a task of its own: Postgres makes its
-/// last plan of a statement after the fifth run.
+/// A stage and its worker, whose one session has loaded the applications 1 to 7, each in a task of its own.
 async fn with_kept_statements() -> (Stage, Process) {
     let stage = Stage::with_loans_and(&[("LONGSHORE_BATCH_BYTES", "100 B")]).await;
     for id in 1..=7 {
