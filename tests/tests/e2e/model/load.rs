@@ -2,8 +2,8 @@
 
 use std::mem::ManuallyDrop;
 
+use deadpool_postgres::Transaction;
 use longshore_common::ledger::{self, Claim, FileLoad};
-use tokio_postgres::Transaction;
 
 use super::{
     books::ROWS_OF_A_FILE,
@@ -121,7 +121,7 @@ async fn conclude(
     worker.part.world.concluding.borrow_mut().insert(pid, task);
     let changed = match how {
         Conclusion::Loaded { .. } => ledger::mark_loaded(transaction, task, attempt).await,
-        Conclusion::Failed => ledger::fail(transaction, task, attempt, "its content").await,
+        Conclusion::Failed => ledger::fail(&**transaction, task, attempt, "its content").await,
     };
     if changed.is_err() {
         worker.part.world.forget(pid);

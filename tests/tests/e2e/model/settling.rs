@@ -39,7 +39,7 @@ pub(super) async fn settle(
         Settlement::Retry => ledger::retry_later(client, task, attempt, "an outage", for_a_day).await,
         Settlement::LastRetry => ledger::retry_later(client, task, attempt, "an outage", over).await,
         Settlement::GiveBack => ledger::give_back(client, task, attempt).await,
-        Settlement::Fail => ledger::fail(client, task, attempt, "a refusal").await,
+        Settlement::Fail => ledger::fail(&**client, task, attempt, "a refusal").await,
     };
     if let (Ok(true), Settlement::Retry | Settlement::LastRetry) = (&changed, how) {
         let backoff = worker.part.world.stop_clock(task).await;

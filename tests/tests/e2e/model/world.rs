@@ -6,8 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use deadpool_postgres::ClientWrapper;
 use longshore_common::ledger;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{task::AbortHandle, time::Instant};
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
@@ -18,9 +19,9 @@ use super::{
 
 /// A connection to the database and its backend.
 pub(super) struct Session {
-    pub(super) client: Client,
+    pub(super) client: ClientWrapper,
     pub(super) pid: Pid,
-    connection: JoinHandle<Result<(), tokio_postgres::Error>>,
+    connection: AbortHandle,
 }
 
 /// A task as its creator and the scanner know it.
@@ -54,7 +55,9 @@ impl World {
     /// holds.
     pub(super) async fn connect(&self) -> Session {
         let (client, connection) = self.config.connect(NoTls).await.expect("Postgres answers");
-        let connection = tokio::spawn(connection);
+        let moving = tokio::spawn(async { drop(connection.await) });
+        let connection = moving.abort_handle();
+        let client = ClientWrapper::new(client, moving);
         client.batch_execute("SET lock_timeout = '5s'").await.unwrap();
         let pid = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         Session { client, pid, connection }
