@@ -5,13 +5,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+pub mod child;
+mod figures;
 mod loans;
 pub mod otlp;
 mod page;
 mod process;
+mod progress;
 mod stage;
 
+pub use figures::{Goal, append_line, median, rounded, thousands};
 pub use loans::{HEADER, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use process::Process;
+pub use progress::Progress;
 pub use stage::{Finished, Stage, eventually};

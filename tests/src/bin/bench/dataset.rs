@@ -9,7 +9,9 @@ use anyhow::Context;
 use toml::{Table, toml};
 use uuid::Uuid;
 
-use crate::{bench::Bench, child, longshore::Ran, rows::Rows};
+use longshore_tests::child;
+
+use crate::{bench::Bench, longshore::Ran, rows::Rows};
 
 /// Named after its figure, as its table is.
 pub(crate) struct Dataset<'a> {

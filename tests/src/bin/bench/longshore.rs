@@ -9,12 +9,9 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::{process::Command, time::Instant};
 
-use crate::{
-    child::{self, Printed},
-    data::loans,
-    peak,
-    server::ScratchDatabase,
-};
+use longshore_tests::child::{self, Printed};
+
+use crate::{data::loans, peak, server::ScratchDatabase};
 
 /// How to call it, with its settings.
 pub(crate) struct Longshore {

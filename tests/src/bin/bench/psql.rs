@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::child;
+use longshore_tests::child;
 
 /// How to call it.
 pub(crate) struct Psql {

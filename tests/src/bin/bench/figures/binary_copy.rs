@@ -10,6 +10,8 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use tempfile::TempDir;
 
+use longshore_tests::thousands;
+
 use super::{Figure, Goal, bulk::ROWS};
 use crate::{
     bench::Bench,
@@ -17,7 +19,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 pub(super) const FIGURE: Figure = Figure {

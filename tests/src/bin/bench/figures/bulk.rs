@@ -3,6 +3,8 @@
 use bytesize::ByteSize;
 use toml::toml;
 
+use longshore_tests::thousands;
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
@@ -10,7 +12,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 /// Rows of a run.

@@ -8,13 +8,14 @@ use std::{
 use bytesize::ByteSize;
 use toml::toml;
 
+use longshore_tests::Progress;
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
     data::{huge, wide},
     dataset::{Dataset, Load},
     pairs::Measured,
-    progress::Progress,
     rows::Rows,
 };
 

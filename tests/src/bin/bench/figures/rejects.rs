@@ -2,13 +2,14 @@
 
 use toml::toml;
 
+use longshore_tests::thousands;
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
-    report::thousands,
 };
 
 const ROWS: u64 = 1_000_000;

@@ -2,6 +2,8 @@
 
 use bytesize::ByteSize;
 
+use longshore_tests::thousands;
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
@@ -9,7 +11,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 const ROWS: u64 = 400_000;
