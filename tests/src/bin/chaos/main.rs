@@ -1,0 +1,121 @@
+//! `chaos`: throws faults at real scanners and workers, and holds what is loaded against what was generated.
+//!
+//! Prints the conditions, then a table, and appends one JSON line a figure to `target/chaos.jsonl`. A round is one module
+//! in `rounds`; what must hold afterwards is in `oracle`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
+
+mod broker;
+mod census;
+mod findings;
+mod manifest;
+mod oracle;
+mod report;
+mod rounds;
+mod service;
+mod site;
+mod wait;
+mod work;
+mod world;
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::Parser;
+use longshore_common::shutdown;
+use longshore_tests::Servers;
+
+use crate::{
+    findings::Findings,
+    rounds::{
+        Round,
+        sabotage::{self, Sabotage},
+    },
+    world::{Size, World, workspace},
+};
+
+/// Proves that no row is lost and none is loaded twice, whatever fails.
+///
+/// It restarts the servers that it is given, so these must be a stack of its own: `make chaos`.
+/// Exit codes: 0 nothing found; 1 rows lost or twice, an edge not reached, anything else found, or a sabotage not caught; 2 a
+/// wrong call.
+#[derive(Parser)]
+#[command(name = "chaos", max_term_width = 110)]
+struct Args {
+    /// The seed of files and faults [default: a new one]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How often a process is killed at a random time [default: 200, with --quick 20]
+    #[arg(long)]
+    kills: Option<u32>,
+    /// How often each server is restarted [default: 20, with --quick 2]
+    #[arg(long)]
+    restarts: Option<u32>,
+    /// Only these rounds
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROUND")]
+    rounds: Vec<Round>,
+    /// The short form, some minutes long
+    #[arg(long)]
+    quick: bool,
+    /// Only prove that this sabotage is caught; can be given more than once
+    #[arg(long, value_enum, conflicts_with = "rounds")]
+    sabotage: Vec<Sabotage>,
+    /// Leave files, logs and databases behind
+    #[arg(long)]
+    keep: bool,
+    /// Postgres of a stack of its own
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+    /// RabbitMQ of the same stack
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    amqp_url: String,
+    /// A longshore with fail points [default: the one beside this executable]
+    #[arg(long, env = "LONGSHORE_BIN", value_name = "FILE")]
+    longshore_bin: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let stop = shutdown::on_signal()?;
+    let world = world(&args)?;
+    println!("{}\n", report::conditions(&world));
+    let again = again(&args, world.seed);
+    let ended = tokio::select! {
+        ended = all_rounds(&world, &args) => ended,
+        // Dropping the rounds kills their processes.
+        () = stop.cancelled() => return Ok(ExitCode::from(130)),
+    };
+    let (findings, missed) = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            println!("logs and files: {}\nagain: {again}", world.folder.display());
+            return Err(error);
+        }
+    };
+    println!("\n{}", report::table(&findings, &world));
+    if args.sabotage.is_empty() && args.rounds.is_empty() && !args.quick {
+        report::append(&workspace().join("target/chaos.jsonl"), &findings, &world)?;
+    }
+    for violation in &findings.violations {
+        println!("VIOLATION {violation}");
+    }
+    let is_proved = findings.violations.is_empty() && missed.is_empty();
+    if is_proved && !args.keep {
+        fs::remove_dir_all(&world.folder)?;
+    } else {
+        println!("logs and files: {}", world.folder.display());
+    }
+    println!("again: {again}");
+    Ok(if is_proved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,4 @@
+//! The rounds, one module a kind of fault.
+
+pub(crate) mod edges;
+pub(crate) mod sabotage;
