@@ -95,11 +95,11 @@ log.file = false
 END
 }
 
-rabbitmq_launch() {
-    local folder=$dir/rabbitmq amqp management distribution epmd_port
-    read -r amqp management distribution epmd_port <"$dir/rabbitmq.ports"
-    rabbitmq_configure "$amqp" "$management"
-    local environment=(
+# Sets `environment`: what a server or rabbitmqctl needs to be, or to reach, this stack's node.
+rabbitmq_set_environment() {
+    local folder=$dir/rabbitmq distribution epmd_port
+    read -r _ _ distribution epmd_port <"$dir/rabbitmq.ports"
+    environment=(
         "HOME=$folder" ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$epmd_port"
         "ERL_AFLAGS=-kernel inet_dist_use_interface {127,0,0,1}"
         # On localhost, since the machine's own name need not resolve.
@@ -113,6 +113,13 @@ rabbitmq_launch() {
         # The server takes the place of its start script instead of running under it.
         detached=1
     )
+}
+
+rabbitmq_launch() {
+    local amqp management epmd_port environment
+    read -r amqp management _ epmd_port <"$dir/rabbitmq.ports"
+    rabbitmq_configure "$amqp" "$management"
+    rabbitmq_set_environment
     # Erlang's name server is started by us and not by Erlang, so that it is surely ours to end.
     rabbitmq_spawn epmd "$epmd" -port "$epmd_port" -address 127.0.0.1
     until listens "$epmd_port"; do
@@ -137,6 +144,16 @@ rabbitmq_wait() {
         [[ -n $(pids rabbitmq rabbitmq/run) ]] && ((SECONDS < deadline)) || return 1
         sleep 0.1
     done
+}
+
+# rabbitmq_ctl ARGUMENT…: under the server's account, whose folder holds the cookie; and in a folder whose
+# parent that account can list, because Erlang does.
+rabbitmq_ctl() {
+    local environment
+    rabbitmq_set_environment
+    # shellcheck disable=SC2016  # expanded by the shell that runs it
+    as rabbitmq "${clean[@]}" "${environment[@]}" bash -c 'cd "$0" && exec "$@"' \
+        "$dir/rabbitmq/data" "$rabbitmq_sbin/rabbitmqctl" "$@"
 }
 
 # By force: an orderly stop takes its time.

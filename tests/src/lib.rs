@@ -12,6 +12,8 @@ pub mod otlp;
 mod page;
 mod process;
 mod progress;
+mod proxy;
+mod servers;
 mod stage;
 
 pub use figures::{Goal, append_line, median, rounded, thousands};
@@ -19,4 +21,6 @@ pub use loans::{HEADER, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use process::Process;
 pub use progress::Progress;
+pub use proxy::Proxy;
+pub use servers::{QueueState, Servers};
 pub use stage::{Finished, Stage, eventually};

@@ -21,7 +21,7 @@ mod world;
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use longshore_common::shutdown;
 use longshore_tests::Servers;
 
@@ -118,4 +118,66 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     println!("again: {again}");
     Ok(if is_proved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn world(args: &Args) -> anyhow::Result<World> {
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let folder = workspace().join("target/chaos").join(seed.to_string());
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let (kills, restarts) = if args.quick { (20, 2) } else { (200, 20) };
+    Ok(World {
+        program: longshore_bin(args)?,
+        servers: Servers::from_environment()?,
+        database_url: args.database_url.clone(),
+        amqp_url: args.amqp_url.clone(),
+        folder,
+        seed,
+        size: Size {
+            kills: args.kills.unwrap_or(kills),
+            restarts: args.restarts.unwrap_or(restarts),
+            is_full: !args.quick,
+            stall_limit: Duration::from_secs(if args.quick { 5 } else { 60 }),
+        },
+    })
+}
+
+fn longshore_bin(args: &Args) -> anyhow::Result<PathBuf> {
+    let path = match &args.longshore_bin {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("longshore"),
+    };
+    let build = "build it: cargo build -p longshore --features longshore/failpoints";
+    path.canonicalize().with_context(|| format!("no {}; {build}", path.display()))
+}
+
+/// The command that does the same again.
+fn again(args: &Args, seed: u64) -> String {
+    let mut options = vec![format!("--seed {seed}")];
+    options.extend(args.quick.then(|| "--quick".to_owned()));
+    options.extend(args.kills.map(|kills| format!("--kills {kills}")));
+    options.extend(args.restarts.map(|restarts| format!("--restarts {restarts}")));
+    let named = |name: &str, value: Option<clap::builder::PossibleValue>| {
+        value.map(|value| format!("--{name} {}", value.get_name()))
+    };
+    options.extend(args.rounds.iter().filter_map(|round| named("rounds", round.to_possible_value())));
+    options
+        .extend(args.sabotage.iter().filter_map(|sabotage| named("sabotage", sabotage.to_possible_value())));
+    format!("make chaos ARGS='{}'", options.join(" "))
+}
+
+/// Runs what was asked for; gives what was found, and the sabotages that were not caught.
+async fn all_rounds(world: &World, args: &Args) -> anyhow::Result<(Findings, Vec<Sabotage>)> {
+    let mut findings = Findings::default();
+    if !args.sabotage.is_empty() {
+        return Ok((findings, sabotage::run(world, &args.sabotage).await?));
+    }
+    let rounds = if args.rounds.is_empty() { Round::value_variants() } else { &args.rounds };
+    for round in rounds {
+        findings.add(round.run(world).await.with_context(|| format!("round {round:?}"))?);
+    }
+    let sabotages = if args.rounds.is_empty() { &sabotage::ALL[..] } else { &[] };
+    Ok((findings, sabotage::run(world, sabotages).await?))
 }

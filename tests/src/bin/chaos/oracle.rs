@@ -80,9 +80,10 @@ const SHOWN: usize = 5;
 
 fn rows(site: &Site<'_>, counted: &Counted) -> Vec<String> {
     let shown = |places: &[Place]| {
-        let mut shown = places.iter().take(SHOWN).map(|place| {
-            format!("row {} of {}", place.row, site.manifest.files[place.file].name)
-        });
+        let mut shown = places
+            .iter()
+            .take(SHOWN)
+            .map(|place| format!("row {} of {}", place.row, site.manifest.files[place.file].name));
         shown.by_ref().collect::<Vec<_>>().join(", ")
     };
     let mut violations = Vec::new();
@@ -117,7 +118,11 @@ async fn file_counts(client: &Client, site: &Site<'_>) -> anyhow::Result<Vec<Str
     let mut expected = site.manifest.files.iter();
     let mut violations = Vec::new();
     if booked.len() != site.manifest.files.len() {
-        violations.push(format!("{} files are booked instead of {}", booked.len(), site.manifest.files.len()));
+        violations.push(format!(
+            "{} files are booked instead of {}",
+            booked.len(),
+            site.manifest.files.len()
+        ));
         return Ok(violations);
     }
     for row in booked {

@@ -46,12 +46,14 @@ pub(crate) struct Site<'a> {
 impl<'a> Site<'a> {
     /// Makes it, with the schema and the dataset. `fail_points` are set in every process.
     pub(crate) async fn create(world: &'a World, name: &str, fail_points: &[String]) -> anyhow::Result<Self> {
-        let identifier = format!("chaos_{:x}_{}", world.seed, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+        let identifier =
+            format!("chaos_{:x}_{}", world.seed, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
         let admin = connect(&world.database_url).await?;
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {identifier} WITH (FORCE)")).await?;
         admin.batch_execute(&format!("CREATE DATABASE {identifier}")).await?;
         let folder = world.folder_of(name);
-        fs::create_dir_all(folder.join("inbox")).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder.join("inbox"))
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         let mut database_url = Url::parse(&world.database_url).context("DATABASE_URL")?;
         database_url.set_path(&identifier);
         let environment = [

@@ -82,12 +82,24 @@ impl Work {
 
     /// The first state in which there is unfinished work, of those that a scanner sees to.
     pub(crate) fn for_scanner(&self) -> Option<State> {
-        self.first(&[State::Unseen, State::Scanned, State::NewUnpublished, State::NewPublished, State::Processing])
+        self.first(&[
+            State::Unseen,
+            State::Scanned,
+            State::NewUnpublished,
+            State::NewPublished,
+            State::Processing,
+        ])
     }
 
     /// The same of those that workers see to, the last one first.
     pub(crate) fn for_worker(&self) -> Option<State> {
-        self.first(&[State::NewPublished, State::NewUnpublished, State::Processing, State::Scanned, State::Unseen])
+        self.first(&[
+            State::NewPublished,
+            State::NewUnpublished,
+            State::Processing,
+            State::Scanned,
+            State::Unseen,
+        ])
     }
 
     fn first(&self, states: &[State]) -> Option<State> {

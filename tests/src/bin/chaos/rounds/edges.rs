@@ -141,7 +141,8 @@ pub(crate) async fn try_edge(
     sabotage: Option<&str>,
 ) -> anyhow::Result<Findings> {
     let switches: Vec<String> = sabotage.iter().map(|name| format!("sabotage::{name}=return")).collect();
-    let site_name = [sabotage, Some(edge.name), Some(action.name())].into_iter().flatten().collect::<Vec<_>>();
+    let site_name =
+        [sabotage, Some(edge.name), Some(action.name())].into_iter().flatten().collect::<Vec<_>>();
     let mut site = Site::create(world, &site_name.join("-").replace("::", "-"), &switches).await?;
     site.feed(&[Size::Small, Size::Small, Size::Large])?;
     let mut services = Vec::new();

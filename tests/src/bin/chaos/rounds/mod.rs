@@ -2,3 +2,22 @@
 
 pub(crate) mod edges;
 pub(crate) mod sabotage;
+
+use clap::ValueEnum;
+
+use crate::{findings::Findings, world::World};
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Round {
+    /// A process dies, fails or waits at each edge
+    Edges,
+}
+
+impl Round {
+    pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
+        match self {
+            Self::Edges => edges::run(world).await,
+        }
+    }
+}

@@ -21,12 +21,8 @@ pub(crate) enum Sabotage {
     MarkBeforeConfirm,
 }
 
-pub(crate) const ALL: [Sabotage; 4] = [
-    Sabotage::AckBeforeCommit,
-    Sabotage::LoadedApart,
-    Sabotage::NoFence,
-    Sabotage::MarkBeforeConfirm,
-];
+pub(crate) const ALL: [Sabotage; 4] =
+    [Sabotage::AckBeforeCommit, Sabotage::LoadedApart, Sabotage::NoFence, Sabotage::MarkBeforeConfirm];
 
 impl Sabotage {
     /// As in `FAILPOINTS`, behind `sabotage::`.
@@ -64,7 +60,8 @@ pub(crate) async fn run(world: &World, sabotages: &[Sabotage]) -> anyhow::Result
     });
     let mut missed = Vec::new();
     for trial in future::join_all(trials).await {
-        let (sabotage, Findings { violations, .. }): (Sabotage, Findings) = trial.map_err(|error: anyhow::Error| error)?;
+        let (sabotage, Findings { violations, .. }): (Sabotage, Findings) =
+            trial.map_err(|error: anyhow::Error| error)?;
         match violations.first() {
             Some(first) => println!("sabotage {} is caught: {first}", sabotage.name()),
             None => {
