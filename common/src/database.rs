@@ -104,10 +104,14 @@ impl Database {
             .timeouts(Timeouts { wait: timeout, create: timeout, recycle: timeout })
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
-                    // The server ends a session whose host has vanished, which frees the lease that it holds.
+                    // The server ends a session whose host has vanished, and one whose client is gone while it waits for
+                    // a lock: that frees the lease which it holds.
                     let settings = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
                                     SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000";
-                    client.batch_execute(settings).await.map_err(HookError::Backend)
+                    client.batch_execute(settings).await.map_err(HookError::Backend)?;
+                    // Not every platform of the server has it, and without it the stall limit does the same later.
+                    let _ = client.batch_execute("SET client_connection_check_interval = 2000").await;
+                    Ok(())
                 })
             }))
             .build()?;

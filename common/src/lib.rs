@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod edge;
 pub mod error;
 pub mod ledger;
+pub mod limits;
 pub mod queue;
 pub mod shutdown;
 pub mod store;

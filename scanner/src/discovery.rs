@@ -1,6 +1,6 @@
 //! One pass over a source: everything that it lists is new, known or skipped for a reason.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use longshore_common::{
@@ -13,14 +13,17 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::scan::ScanOptions;
+
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;
 
 /// The reason under which files are counted that changed too recently.
 pub(crate) const SETTLING: &str = "settling";
 
-/// A store that lists nothing for this long has hung.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
+/// How often the session that holds the dataset's lock speaks while a store keeps it waiting: others end one that is
+/// silent beyond the limit.
+const SPEAK_EVERY: Duration = Duration::from_millis(500);
 
 /// Lists the source, records what is new, and moves the watermark.
 ///
@@ -28,30 +31,40 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) async fn discover(
     client: &mut Client,
     dataset: &StoredDataset,
-    compare_all: bool,
+    options: ScanOptions,
     stop: &CancellationToken,
     on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
 ) -> anyhow::Result<ScanCounts> {
     let (scan_id, started_time) = ledger::begin_scan(client, dataset.id).await?;
-    let mut pass = Pass::new(dataset, compare_all, started_time);
+    let mut pass = Pass::new(dataset, options.compare_all, started_time);
     let (sender, mut pages) = mpsc::channel(2);
     let (source, include) = (dataset.spec.source.clone(), dataset.spec.include.clone());
     let listing = tokio::spawn(async move { store::list(&source, &include, PAGE_LEN, sender).await });
+    let mut last_page = Instant::now();
     let outcome = loop {
-        tokio::select! {
-            () = stop.cancelled() => break Err(anyhow::anyhow!("stopped before the end of the listing")),
-            page = tokio::time::timeout(STALL_LIMIT, pages.recv()) => match page {
-                Ok(Some(page)) => {
-                    if let Err(error) = pass.take(client, page).await {
-                        break Err(error);
-                    }
-                    on_page(&pass.counts);
-                }
+        let taken = tokio::select! {
+            () = stop.cancelled() => Err(anyhow::anyhow!("stopped before the end of the listing")),
+            page = pages.recv() => match page {
+                Some(page) => pass.take(client, page).await,
                 // The walk has ended, well or with an error.
-                Ok(None) => break listing.await?,
-                Err(_) => break Err(anyhow::anyhow!("{} gave no entry for {STALL_LIMIT:?}", dataset.spec.source)),
+                None => break listing.await?,
             },
+            () = tokio::time::sleep(SPEAK_EVERY) => {
+                let limit = options.stall_limit;
+                match last_page.elapsed() < limit {
+                    true => {
+                        client.batch_execute("").await?;
+                        continue;
+                    }
+                    false => Err(anyhow::anyhow!("{} gave no entry for {limit:?}", dataset.spec.source)),
+                }
+            }
+        };
+        match taken {
+            Ok(()) => on_page(&pass.counts),
+            Err(error) => break Err(error),
         }
+        last_page = Instant::now();
     };
     // In the other cases the walk ends by itself once nobody takes its pages. It is not waited for: it may hang in a
     // dead mount.

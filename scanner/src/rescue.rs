@@ -1,60 +1,106 @@
-//! Tasks whose worker is gone become NEW again.
+//! Tasks whose worker is gone become NEW again; a worker that is silent beyond the limit loses its task.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use longshore_common::{
     edge,
-    ledger::{self, Lock, Processing, Rescue},
+    ledger::{self, Holder, Lock, OpenTask, Rescue},
+    limits::Limits,
 };
 use tokio_postgres::Client;
 use tracing::{error, warn};
 use uuid::Uuid;
 
 /// How long a lease must be free before its worker counts as dead. A worker that lives and has lost only its connection
-/// settles the task itself within this time, without a death.
+/// settles the task itself within this time.
 const FREE_FOR: Duration = Duration::from_secs(1);
 
-/// Rescues tasks; remembers since when it has seen their leases free.
+/// How long a holder must have given no new sign of life while we looked: longer than from one heartbeat to the next. So a
+/// clock that was set forward ends nobody.
+const SILENT_FOR: Duration = Duration::from_secs(7);
+
+/// Rescues tasks; remembers since when each has looked the same.
 #[derive(Debug)]
 pub struct Rescuer {
-    max_deaths: i32,
-    free_since: HashMap<(Uuid, i32), Instant>,
+    limits: Limits,
+    sightings: HashMap<(Uuid, i32), Sighting>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sighting {
+    /// The last sign of life of whoever holds the lease; `None` if it is free.
+    sign_of_life: Option<DateTime<Utc>>,
+    /// Since when it has been this one.
+    since: Instant,
 }
 
 impl Rescuer {
-    /// A rescuer that makes a task FAILED after `max_deaths`.
-    pub fn new(max_deaths: i32) -> Self {
-        Self { max_deaths, free_since: HashMap::new() }
+    /// A rescuer that has seen nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, sightings: HashMap::new() }
     }
 
-    /// Tries the lease of every PROCESSING task. Gives the number of tasks that were rescued.
+    /// Looks at every task that is PROCESSING or whose lease is held. Gives the number of tasks that were rescued. If another
+    /// rescuer is at it, nothing is left to do here.
     ///
-    /// After an error the connection must be closed: it may hold a lease.
+    /// After an error the connection must be closed: it may hold a lock.
     pub async fn look(&mut self, client: &Client) -> anyhow::Result<u64> {
-        let processing = ledger::processing_tasks(client).await?;
-        self.free_since.retain(|key, _| processing.iter().any(|task| (task.id, task.attempt) == *key));
+        if !ledger::try_lock_from_silent(client, Lock::Rescue, self.limits.stall_limit).await? {
+            return Ok(0);
+        }
+        let open = ledger::open_tasks(client).await?;
+        self.sightings.retain(|key, _| open.iter().any(|task| (task.id, task.attempt) == *key));
         let mut rescued = 0;
-        for task in processing {
+        for task in open {
             rescued += u64::from(self.look_at(client, task).await?);
+        }
+        ledger::unlock(client, Lock::Rescue).await?;
+        Ok(rescued)
+    }
+
+    /// Looks, and where it is in doubt looks again when that counts: for a caller that does not come back.
+    pub async fn look_until_sure(&mut self, client: &Client) -> anyhow::Result<u64> {
+        let mut rescued = self.look(client).await?;
+        let doubt = self.sightings.values().map(|sighting| match sighting.sign_of_life {
+            None => FREE_FOR,
+            Some(_) => SILENT_FOR,
+        });
+        if let Some(doubt) = doubt.max() {
+            tokio::time::sleep(doubt).await;
+            rescued += self.look(client).await?;
         }
         Ok(rescued)
     }
 
-    async fn look_at(&mut self, client: &Client, task: Processing) -> anyhow::Result<bool> {
-        let (key, lease) = ((task.id, task.attempt), Lock::Task(task.lease_key));
-        if !ledger::try_lock(client, lease).await? {
-            self.free_since.remove(&key);
-            return Ok(false); // Its worker lives.
-        }
-        let is_dead = self.free_since.entry(key).or_insert_with(Instant::now).elapsed() >= FREE_FOR;
-        // The task may have been settled, and its lease released, since it was listed: the attempt is the fence.
-        let outcome = match is_dead {
-            true => self.rescue(client, task).await?,
-            false => Rescue::NotNeeded,
+    async fn look_at(&mut self, client: &Client, task: OpenTask) -> anyhow::Result<bool> {
+        let seen_for = self.seen_for(&task);
+        let is_gone = match task.holder {
+            None => seen_for >= FREE_FOR,
+            Some(holder) => self.is_silent(holder) && seen_for >= SILENT_FOR,
         };
+        if !is_gone {
+            return Ok(false);
+        }
+        if let Some(holder) = task.holder {
+            let Holder { pid, silent_for_secs, .. } = holder;
+            warn!(task = %task.id, attempt = task.attempt, pid, silent_for_secs, "ending the session of a silent worker");
+            ledger::end_lease_holder(client, task.lease_key, pid).await?;
+        }
+        if !task.is_processing {
+            return Ok(false); // Its lease is free, which is all it needs.
+        }
+        let lease = Lock::Task(task.lease_key);
+        if !ledger::try_lock(client, lease).await? {
+            return Ok(false); // Another worker was quicker.
+        }
+        edge::pass("rescue::before")?;
+        // The task may have been settled, and its lease released, since it was listed: the attempt is the fence.
+        let outcome = ledger::rescue(client, task.id, task.attempt, self.limits.max_deaths).await?;
+        edge::pass("rescue::after")?;
         ledger::unlock(client, lease).await?;
         match outcome {
             Rescue::New => {
@@ -63,26 +109,28 @@ impl Rescuer {
             Rescue::Poison => {
                 error!(task = %task.id, attempt = task.attempt, "too many workers died; the task FAILED");
             }
-            Rescue::NotNeeded => return Ok(false),
+            Rescue::NotNeeded => {}
         }
-        self.free_since.remove(&key);
-        Ok(true)
+        Ok(outcome != Rescue::NotNeeded)
     }
 
-    async fn rescue(&self, client: &Client, task: Processing) -> anyhow::Result<Rescue> {
-        edge::pass("rescue::before")?;
-        let outcome = ledger::rescue(client, task.id, task.attempt, self.max_deaths).await?;
-        edge::pass("rescue::after")?;
-        Ok(outcome)
+    /// For how long the task has looked as it looks now. What needs no watching is not remembered.
+    fn seen_for(&mut self, task: &OpenTask) -> Duration {
+        let key = (task.id, task.attempt);
+        if task.holder.is_some_and(|holder| !self.is_silent(holder)) {
+            self.sightings.remove(&key);
+            return Duration::ZERO;
+        }
+        let sign_of_life = task.holder.map(|holder| holder.sign_of_life);
+        let now = Sighting { sign_of_life, since: Instant::now() };
+        let sighting = self.sightings.entry(key).or_insert(now);
+        if sighting.sign_of_life != sign_of_life {
+            *sighting = now;
+        }
+        sighting.since.elapsed()
     }
 
-    /// Looks, and where a lease is free looks again when that counts: for a caller that does not come back.
-    pub async fn look_until_sure(&mut self, client: &Client) -> anyhow::Result<u64> {
-        let mut rescued = self.look(client).await?;
-        if !self.free_since.is_empty() {
-            tokio::time::sleep(FREE_FOR).await;
-            rescued += self.look(client).await?;
-        }
-        Ok(rescued)
+    fn is_silent(&self, holder: Holder) -> bool {
+        holder.silent_for_secs >= self.limits.stall_limit.as_secs_f64()
     }
 }

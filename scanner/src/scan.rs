@@ -1,5 +1,7 @@
 //! One scan of one dataset, under its lock: discovery, then batching.
 
+use std::time::Duration;
+
 use longshore_common::{
     ledger::{self, Lock, ScanCounts, StoredDataset},
     telemetry,
@@ -15,12 +17,14 @@ use crate::{
 };
 
 /// How to scan.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct ScanOptions {
     /// Send partial batches too.
     pub flush: bool,
     /// Compare everything, not only what is newer than watermark − lookback.
     pub compare_all: bool,
+    /// A store that lists nothing for this long has hung; so has a scanner that holds the dataset's lock and is silent.
+    pub stall_limit: Duration,
 }
 
 /// What a scan did.
@@ -47,10 +51,10 @@ pub async fn scan_dataset(
     let name = dataset.spec.name.clone();
     let span = info_span!("scan", dataset = %name);
     async {
-        if !ledger::try_lock(client, Lock::Scan(dataset.id)).await? {
+        if !ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), options.stall_limit).await? {
             return Ok(ScanReport { dataset: name, counts: None, batches: BatchReport::default() });
         }
-        let counts = discovery::discover(client, dataset, options.compare_all, stop, on_page).await?;
+        let counts = discovery::discover(client, dataset, options, stop, on_page).await?;
         let batches = batching::send_batches(client, dataset, options.flush).await?;
         ledger::unlock(client, Lock::Scan(dataset.id)).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
@@ -69,14 +73,18 @@ pub async fn scan_dataset(
 }
 
 /// Sends the batches that have become due since the last scan; nothing if a scan has the lock.
-pub(crate) async fn send_due_batches(client: &mut Client, dataset: &StoredDataset) -> anyhow::Result<()> {
+pub(crate) async fn send_due_batches(
+    client: &mut Client,
+    dataset: &StoredDataset,
+    stall_limit: Duration,
+) -> anyhow::Result<()> {
     // The span is made only where there is something to do: this runs every tick.
     if !ledger::has_waiting_files(client, dataset.id).await? {
         return Ok(());
     }
     let name = &dataset.spec.name;
     async {
-        if !ledger::try_lock(client, Lock::Scan(dataset.id)).await? {
+        if !ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), stall_limit).await? {
             return Ok(());
         }
         let report = batching::send_batches(client, dataset, false).await?;

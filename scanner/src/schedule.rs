@@ -42,6 +42,11 @@ impl DueTimes {
         }
     }
 
+    /// The dataset is due when the last finished scan says so, whoever's it was.
+    pub(crate) fn forget(&mut self, dataset_id: i32) {
+        self.0.remove(&dataset_id);
+    }
+
     /// The dataset's scan begins now.
     pub(crate) fn started(&mut self, dataset: &StoredDataset, now: DateTime<Utc>) {
         let schedule = dataset.spec.schedule.clone();

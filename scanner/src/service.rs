@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use anyhow::Context;
 use chrono::Utc;
 use clap::Args;
 use deadpool_postgres::Pool;
@@ -9,6 +10,7 @@ use longshore_common::{
     database,
     error::chain,
     ledger::{self, StoredDataset},
+    limits::Limits,
     queue::Queue,
 };
 use tokio_postgres::Client;
@@ -18,7 +20,7 @@ use tracing::{error, info};
 use crate::{
     relay::Relay,
     rescue::Rescuer,
-    running::{MAX_SCANS, RunningScans},
+    running::{Again, MAX_SCANS, RunningScans},
     scan::send_due_batches,
     schedule::DueTimes,
     trouble::Trouble,
@@ -31,9 +33,9 @@ pub struct ScannerConfig {
     #[arg(long, env = "LONGSHORE_TICK", default_value = "1s", value_parser = tick, value_name = "DURATION")]
     pub tick: Duration,
 
-    /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
-    pub max_deaths: i32,
+    /// What counts as hung, and as poison.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 fn tick(text: &str) -> Result<Duration, String> {
@@ -77,10 +79,17 @@ async fn relay_tick(pool: &Pool, relay: &mut Relay, stop: &CancellationToken) ->
     Ok(())
 }
 
+/// A database that answers nothing for so long hangs; its sessions are given up, and new ones tried. Much longer than the
+/// work takes: a tick may make tasks of a million files.
+const RESCUE_LIMIT: Duration = Duration::from_secs(60);
+const TICK_LIMIT: Duration = Duration::from_secs(600);
+const HUNG: &str = "Postgres does not answer";
+
 /// Everything that needs only Postgres and the file stores.
 struct Books {
     pool: Pool,
     stop: CancellationToken,
+    stall_limit: Duration,
     rescuer: Rescuer,
     due_times: DueTimes,
     scans: RunningScans,
@@ -93,9 +102,10 @@ impl Books {
         Self {
             pool,
             stop,
-            rescuer: Rescuer::new(config.max_deaths),
+            stall_limit: config.limits.stall_limit,
+            rescuer: Rescuer::new(config.limits),
             due_times: DueTimes::default(),
-            scans: RunningScans::default(),
+            scans: RunningScans::new(config.limits.stall_limit),
             said: HashSet::new(),
         }
     }
@@ -103,10 +113,15 @@ impl Books {
     async fn run(mut self, tick: Duration) {
         let mut trouble = Trouble::new("reading and writing the books");
         while trouble.pause(tick, &self.stop).await {
-            for (dataset_id, wait) in self.scans.reap() {
-                self.due_times.at_the_latest(dataset_id, Utc::now() + wait);
+            for (dataset_id, again) in self.scans.reap() {
+                match again {
+                    Again::BySchedule => {}
+                    Again::After(wait) => self.due_times.at_the_latest(dataset_id, Utc::now() + wait),
+                    Again::UnlessAnotherFinishes => self.due_times.forget(dataset_id),
+                }
             }
-            trouble.note(self.tick().await);
+            let ticked = tokio::time::timeout(TICK_LIMIT, self.tick()).await;
+            trouble.note(ticked.context(HUNG).flatten());
         }
         self.scans.finish().await;
     }
@@ -114,7 +129,7 @@ impl Books {
     async fn tick(&mut self) -> anyhow::Result<()> {
         let mut session = database::session(&self.pool).await?;
         // First, because no dataset's trouble may keep another's tasks from being rescued.
-        self.rescuer.look(&session).await?;
+        tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
         for dataset in ledger::datasets(&session).await? {
             match dataset {
                 Ok(dataset) => self.look_at(&mut session, dataset).await?,
@@ -139,6 +154,6 @@ impl Books {
             self.scans.start(self.pool.clone(), dataset, self.stop.clone());
             return Ok(());
         }
-        send_due_batches(client, &dataset).await
+        send_due_batches(client, &dataset, self.stall_limit).await
     }
 }

@@ -60,6 +60,11 @@ impl Process {
         assert!(status.expect("kill runs").success(), "kill -{name}");
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         for _ in 0..1200 {

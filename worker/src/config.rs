@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use longshore_common::limits::Limits;
 
 /// How a worker works.
 #[derive(Debug, Clone, Args)]
@@ -19,13 +20,9 @@ pub struct WorkerConfig {
     #[arg(long, env = "LONGSHORE_GRACE", default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub grace: Duration,
 
-    /// A load without progress for this long is given up and tried again
-    #[arg(long, env = "LONGSHORE_STALL_LIMIT", default_value = "60s", value_parser = stall_limit, value_name = "DURATION")]
-    pub stall_limit: Duration,
-
-    /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
-    pub max_deaths: i32,
+    /// What counts as hung, and as poison.
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// For how long after its first failure a task is tried again before it is FAILED
     #[arg(long, env = "LONGSHORE_RETRY_FOR", default_value = "24h", value_parser = duration, value_name = "DURATION")]
@@ -36,9 +33,4 @@ fn duration(text: &str) -> Result<Duration, String> {
     let allowed = "allowed is 0s to 30days, such as 30s or 24h";
     let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; {allowed}"))?;
     if duration <= Duration::from_secs(30 * 24 * 3600) { Ok(duration) } else { Err(allowed.to_owned()) }
-}
-
-fn stall_limit(text: &str) -> Result<Duration, String> {
-    let limit = duration(text)?;
-    if limit >= Duration::from_secs(1) { Ok(limit) } else { Err("allowed is 1s or more".to_owned()) }
 }

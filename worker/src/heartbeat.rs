@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use deadpool_postgres::Pool;
 use longshore_common::{database, ledger};
 use tracing::debug;
@@ -53,7 +54,8 @@ pub(crate) async fn beat(pool: Pool, loads: RunningLoads) {
     loop {
         tokio::time::sleep(EVERY).await;
         // A missed beat is harmless: the lease, not the heartbeat, says whether a worker lives.
-        if let Err(error) = beat_once(&pool, &loads).await {
+        let beaten = tokio::time::timeout(EVERY, beat_once(&pool, &loads)).await;
+        if let Err(error) = beaten.context("Postgres does not answer").flatten() {
             debug!("heartbeat failed: {error:#}");
         }
     }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
 mod archive;
+mod claim;
 mod config;
 mod copy;
 mod dry_run;
@@ -27,4 +28,4 @@ mod task;
 
 pub use config::WorkerConfig;
 pub use dry_run::{DryRun, DryRunStep, dry_run};
-pub use service::{BOOKS_POOL_SIZE, StopReason, run};
+pub use service::{BOOKS_POOL_SIZE, Pools, StopReason, run};

@@ -28,29 +28,34 @@ pub enum StopReason {
     Drained,
 }
 
-/// Connections of [`run`]'s `books_pool`: the heartbeat, a drain's look, a settlement.
+/// The connections of a worker, by what they are for, so that none waits for another's.
+#[derive(Clone)]
+pub struct Pools {
+    /// One for each load at once.
+    pub load: Pool,
+    /// [`BOOKS_POOL_SIZE`]: settlements after a lost connection, and a drain's looks.
+    pub books: Pool,
+    /// One, for the heartbeat: a worker that seems silent loses its tasks.
+    pub heartbeat: Pool,
+}
+
+/// Connections of [`Pools::books`].
 pub const BOOKS_POOL_SIZE: usize = 3;
 
 /// Runs until `stop` is cancelled or, with `drain`, until no published task is left. Loads that run then have the grace
-/// to finish; the others are given back. `load_pool` has a connection for each load at once.
-pub async fn run(
-    load_pool: Pool,
-    books_pool: Pool,
-    queue: &Queue,
-    config: WorkerConfig,
-    stop: CancellationToken,
-) -> StopReason {
+/// to finish; the others are given back.
+pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: CancellationToken) -> StopReason {
     let shared = Arc::new(Shared {
         worker_name: worker_name(),
         permits: Semaphore::new(usize::from(config.concurrency)),
-        load_pool,
-        books_pool,
+        load_pool: pools.load,
+        books_pool: pools.books,
         running: RunningLoads::default(),
         stop,
         give_up: CancellationToken::new(),
         config,
     });
-    let heart = tokio::spawn(heartbeat::beat(shared.books_pool.clone(), shared.running.clone()));
+    let heart = tokio::spawn(heartbeat::beat(pools.heartbeat, shared.running.clone()));
     info!(worker = %shared.worker_name, concurrency = shared.config.concurrency, "worker started");
     let reason = consume(&shared, queue).await;
     // Nothing runs any more whose progress it could tell.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use deadpool_postgres::Pool;
 use longshore_common::{
     backoff::Backoff,
@@ -36,6 +37,9 @@ pub(crate) async fn settle(
     Ok(())
 }
 
+/// How long one try may take: a server that hangs answers a new connection later, or never.
+const TRY_LIMIT: Duration = Duration::from_secs(30);
+
 /// Settles from another connection after the load's own one is lost.
 ///
 /// The fenced update runs under the lease, and the lease is free only when the old backend is gone: only then it is
@@ -52,7 +56,8 @@ pub(crate) async fn settle_elsewhere(
     let mut backoff = Backoff::up_to(Duration::from_millis(500));
     let mut said = false;
     loop {
-        match try_elsewhere(pool, claim, failure, retry_for).await {
+        let tried = tokio::time::timeout(TRY_LIMIT, try_elsewhere(pool, claim, failure, retry_for)).await;
+        match tried.context("Postgres does not answer").flatten() {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) if !said => {
@@ -81,6 +86,12 @@ async fn try_elsewhere(
     let session = database::session(pool).await?;
     // Settled already, or taken over: then the lease, and the backend that holds it, are somebody else's.
     if !ledger::is_running(&session, claim.task_id, claim.attempt).await? {
+        let reason = failure.for_operators();
+        if ledger::take_death_back(&session, claim.task_id, claim.attempt, &reason).await? {
+            info!(
+                "the task was given to others meanwhile; this worker lives, and that is not held against the task"
+            );
+        }
         session.give_back();
         return Ok(true);
     }

@@ -4,17 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{self, Session},
+    database::Session,
     edge,
     ledger::{self, Claim, ClaimOutcome, Lock},
     queue::Received,
     telemetry,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::{
+    claim,
     config::WorkerConfig,
     failure::{Failure, Verdict},
     heartbeat::RunningLoads,
@@ -40,6 +44,16 @@ pub(crate) struct Shared {
     pub(crate) give_up: CancellationToken,
 }
 
+impl Shared {
+    /// Waits, unless it is told to stop.
+    pub(crate) async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
 /// How the message is answered.
 enum Answer {
     /// Whatever there was to do is committed.
@@ -50,6 +64,17 @@ enum Answer {
     DeadLetter,
 }
 
+/// What became of a message so far.
+enum Dealt {
+    With(Answer),
+    /// Its task must have the worker to itself.
+    NotYetAlone,
+}
+
+/// How long a message waits for room before it is given back, so that a worker with room can have it. There is room at once,
+/// unless loads of an earlier channel still run.
+const ROOM_LIMIT: Duration = Duration::from_secs(5);
+
 /// Deals with one message, from its receipt to its answer.
 pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
     let span = info_span!("task", task = %received.task_id);
@@ -58,10 +83,10 @@ pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
         if edge::is_sabotaged("sabotage::ack_before_commit") {
             received.receipt.ack_in_advance().await;
         }
-        // Held until the answer is sent.
-        let permit = shared.permits.acquire().await;
-        let answer = match permit {
-            Ok(_) if !shared.stop.is_cancelled() => work(&shared, &received).await,
+        let room = tokio::time::timeout(ROOM_LIMIT, shared.permits.acquire()).await;
+        let answer = match room {
+            // The permit is held until the answer is known.
+            Ok(Ok(permit)) => deal_with(&shared, &received, permit).await,
             _ => Answer::Requeue,
         };
         // Commit, then ack: whatever dies before this line, the message comes again and finds the task as it is.
@@ -80,17 +105,38 @@ pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
     .await;
 }
 
-async fn work(shared: &Shared, received: &Received) -> Answer {
-    let claimed = claim(shared, received).instrument(info_span!("claim")).await;
+async fn deal_with(shared: &Shared, received: &Received, permit: SemaphorePermit<'_>) -> Answer {
+    let everything = u32::from(shared.config.concurrency);
+    if let Dealt::With(answer) = work(shared, received, everything == 1).await {
+        return answer;
+    }
+    // The permit goes first: two such tasks that each keep one would wait for each other for ever.
+    drop(permit);
+    info!("its last worker died; waiting until nothing else is loaded beside it");
+    let all = tokio::select! {
+        all = shared.permits.acquire_many(everything) => all,
+        () = shared.stop.cancelled() => return Answer::Requeue,
+    };
+    match work(shared, received, all.is_ok()).await {
+        Dealt::With(answer) => answer,
+        Dealt::NotYetAlone => Answer::Requeue,
+    }
+}
+
+async fn work(shared: &Shared, received: &Received, is_alone: bool) -> Dealt {
+    if shared.stop.is_cancelled() {
+        return Dealt::With(Answer::Requeue);
+    }
+    let claimed = claim::claim(shared, received, is_alone).instrument(info_span!("claim")).await;
     let (session, outcome) = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
             warn!("cannot claim the task, giving its message back: {error:#}");
-            pause(shared, Duration::from_secs(1)).await;
-            return Answer::Requeue;
+            shared.pause(Duration::from_secs(1)).await;
+            return Dealt::With(Answer::Requeue);
         }
     };
-    match outcome {
+    Dealt::With(match outcome {
         ClaimOutcome::Claimed(claim) => {
             run(shared, session, &claim).await;
             Answer::Ack
@@ -100,34 +146,22 @@ async fn work(shared: &Shared, received: &Received) -> Answer {
             debug!("nothing to do for the task: {why}");
             Answer::Ack
         }
-        ClaimOutcome::LeaseNotFree => {
+        ClaimOutcome::Held(held) => {
+            // What it needs, the scanner or its holder does: a task that is NEW is published again.
             session.give_back();
-            debug!("the lease is not free yet, giving the message back");
-            pause(shared, Duration::from_millis(50)).await;
-            Answer::Requeue
+            debug!(?held, "somebody holds the task's lease");
+            Answer::Ack
+        }
+        ClaimOutcome::MustBeAlone => {
+            session.give_back();
+            return Dealt::NotYetAlone;
         }
         ClaimOutcome::Unknown => {
             session.give_back();
             warn!("no such task; its message goes to the dead-letter queue");
             Answer::DeadLetter
         }
-    }
-}
-
-async fn claim(shared: &Shared, received: &Received) -> anyhow::Result<(Session, ClaimOutcome)> {
-    edge::pass("worker::before_claim")?;
-    let mut session = database::session(&shared.load_pool).await?;
-    let (worker, max_deaths) = (&shared.worker_name, shared.config.max_deaths);
-    let outcome = ledger::claim(&mut session, received.task_id, worker, max_deaths).await?;
-    edge::pass("worker::after_claim")?;
-    Ok((session, outcome))
-}
-
-async fn pause(shared: &Shared, duration: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(duration) => {}
-        () = shared.stop.cancelled() => {}
-    }
+    })
 }
 
 /// Loads a claimed task and settles it; when this returns, the task is settled or somebody else's.
@@ -137,7 +171,7 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
     info!(%dataset, attempt = claim.attempt, files = claim.files.len(), "claimed");
     let progress = Arc::new(Progress::default());
     let listed = shared.running.list(claim.task_id, claim.attempt, progress.clone());
-    let stall_limit = shared.config.stall_limit;
+    let stall_limit = shared.config.limits.stall_limit;
     // The load that is dropped ends its COPY and rolls back; both go ahead of whatever is sent next on the connection.
     let loaded = tokio::select! {
         loaded = load::load(&mut session, claim, progress.clone()) => loaded,
@@ -149,7 +183,8 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
         Ok(committed) => {
             log_committed(&committed, dataset, started);
             // The task is settled. If its lease cannot be released, the end of the session does that.
-            if ledger::unlock(&session, Lock::Task(claim.lease_key)).await.is_ok() {
+            let unlocking = ledger::unlock(&session, Lock::Task(claim.lease_key));
+            if let Ok(Ok(())) = tokio::time::timeout(SETTLE_TIMEOUT, unlocking).await {
                 session.give_back();
             }
             if committed.is_loaded() { "loaded" } else { "failed" }

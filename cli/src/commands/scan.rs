@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use longshore_common::{
     database,
     ledger::{self, ScanCounts},
+    limits::Limits,
     queue::Queue,
     shutdown,
 };
@@ -33,9 +34,8 @@ pub(crate) struct ScanArgs {
     /// Print one JSON value
     #[arg(long)]
     json: bool,
-    /// After how many dead workers a task is FAILED as poison
-    #[arg(long, env = "LONGSHORE_MAX_DEATHS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=1000), value_name = "WORKERS")]
-    max_deaths: i32,
+    #[command(flatten)]
+    limits: Limits,
     #[command(flatten)]
     servers: ServerArgs,
 }
@@ -59,7 +59,8 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
     let pool = database.connected_pool(1, args.servers.database.wait.connect_timeout).await?;
     let names = chosen(&pool, args.dataset.as_deref()).await?;
-    let options = ScanOptions { flush: args.flush, compare_all: args.all };
+    let options =
+        ScanOptions { flush: args.flush, compare_all: args.all, stall_limit: args.limits.stall_limit };
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
     for dataset in names {
         match scan_one(&pool, &dataset, options, &stop, args.json).await {
@@ -77,7 +78,7 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         (0, 0)
     } else {
         queue.wait_until_ready(args.servers.database.wait.connect_timeout).await?;
-        relay(&pool, queue, args.max_deaths, &stop).await?
+        relay(&pool, queue, args.limits, &stop).await?
     };
     let report = Report { scans, failed, rescued, published };
     if args.json {
@@ -135,12 +136,12 @@ fn spinner(name: &str) -> ProgressBar {
 async fn relay(
     pool: &Pool,
     queue: Queue,
-    max_deaths: i32,
+    limits: Limits,
     stop: &CancellationToken,
 ) -> anyhow::Result<(u64, u64)> {
     // The connection is closed with the process, so nothing that it holds outlives an error.
     let client = pool.get().await?;
-    let rescued = Rescuer::new(max_deaths).look_until_sure(&client).await?;
+    let rescued = Rescuer::new(limits).look_until_sure(&client).await?;
     let mut relay = Relay::new(queue);
     let published = relay.publish_due(&client, stop).await?;
     relay.close().await;

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longshore_common::shutdown;
-use longshore_worker::{BOOKS_POOL_SIZE, WorkerConfig};
+use longshore_worker::{BOOKS_POOL_SIZE, Pools, WorkerConfig};
 
 use crate::connect::{ServerArgs, unless_stopped};
 
@@ -24,7 +24,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         Ok(load_pool)
     };
     let Some(load_pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
-    let books_pool = database.pool(BOOKS_POOL_SIZE)?;
-    longshore_worker::run(load_pool, books_pool, &queue, args.config, stop).await;
+    let pools =
+        Pools { load: load_pool, books: database.pool(BOOKS_POOL_SIZE)?, heartbeat: database.pool(1)? };
+    longshore_worker::run(pools, &queue, args.config, stop).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     leases::{Lock, try_lock, unlock},
-    rescue::rescue,
+    rescue::{Rescue, rescue},
 };
 use crate::{dataset::Dataset, store::StoredFile};
 
@@ -43,12 +43,34 @@ pub struct TaskFile {
 pub enum ClaimOutcome {
     /// It is ours.
     Claimed(Box<Claim>),
-    /// LOADED, FAILED, not yet due, or somebody alive works on it: the message has nothing more to say.
+    /// LOADED, FAILED or not yet due: the message has nothing more to say.
     NothingToDo(&'static str),
-    /// NEW, but its lease is not free yet: whoever gave it back is about to release it. The message must come again.
-    LeaseNotFree,
+    /// Somebody holds its lease: a worker that loads it, or one that died or settled it a moment ago.
+    Held(Held),
+    /// Its last worker died while loading it: it is to be claimed when nothing else is loaded beside it.
+    MustBeAlone,
     /// There is no such task.
     Unknown,
+}
+
+/// A task whose lease is not free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// PROCESSING: its holder works on it, unless it has just died.
+    Processing,
+    /// NEW with this attempt: its holder has settled it, and releases the lease next, unless it is stopped.
+    New(i32),
+}
+
+/// How a worker claims.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    /// Its name, for the record.
+    pub worker: &'a str,
+    /// After how many deaths a task is FAILED.
+    pub max_deaths: i32,
+    /// Whether it loads nothing else at present, and will not until this task is settled.
+    pub is_alone: bool,
 }
 
 struct Seen {
@@ -56,16 +78,16 @@ struct Seen {
     status: String,
     is_due: bool,
     attempt: i32,
+    last_attempt_died: bool,
 }
 
-/// Tries to take the task's lease and to claim it for `worker`, on the connection that will load it.
+/// Tries to take the task's lease and to claim it, on the connection that will load it.
 ///
 /// After an error the connection must be closed: it may hold the lease.
 pub async fn claim(
     client: &mut Client,
     task_id: Uuid,
-    worker: &str,
-    max_deaths: i32,
+    claimant: Claimant<'_>,
 ) -> Result<ClaimOutcome, tokio_postgres::Error> {
     let Some(seen) = look(client, task_id).await? else { return Ok(ClaimOutcome::Unknown) };
     match (seen.status.as_str(), seen.is_due) {
@@ -78,16 +100,21 @@ pub async fn claim(
     // The lease comes before the claim commits: between a committed claim and a lock taken after it, others would see a
     // PROCESSING task whose lease is free, and take a healthy worker for dead.
     if !try_lock(client, lease).await? {
-        return Ok(match seen.status.as_str() {
-            "PROCESSING" => ClaimOutcome::NothingToDo("a worker has it"),
-            _ => ClaimOutcome::LeaseNotFree,
-        });
+        return Ok(ClaimOutcome::Held(match seen.status.as_str() {
+            "PROCESSING" => Held::Processing,
+            _ => Held::New(seen.attempt),
+        }));
     }
+    let mut last_attempt_died = seen.last_attempt_died;
     if seen.status == "PROCESSING" {
         // Its worker is gone, or we would not hold the lease.
-        rescue(client, task_id, seen.attempt, max_deaths).await?;
+        last_attempt_died = rescue(client, task_id, seen.attempt, claimant.max_deaths).await? == Rescue::New;
     }
-    match take(client, task_id, worker).await? {
+    if last_attempt_died && !claimant.is_alone {
+        unlock(client, lease).await?;
+        return Ok(ClaimOutcome::MustBeAlone);
+    }
+    match take(client, task_id, claimant.worker).await? {
         Some(claim) => Ok(ClaimOutcome::Claimed(Box::new(claim))),
         None => {
             unlock(client, lease).await?;
@@ -96,10 +123,33 @@ pub async fn claim(
     }
 }
 
+/// Has the task published again a little later: for a message that came while the task was NEW and its lease not free.
+///
+/// To be committed before that message is acked. Given back to the queue instead, it would go round and round for as long
+/// as a stopped process keeps the lease.
+pub async fn publish_again_later(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+) -> Result<(), tokio_postgres::Error> {
+    client
+        .execute(
+            "UPDATE longshore.task
+             SET published_time = NULL, due_time = now() + interval '1s', modified_time = now()
+             WHERE id = $1 AND attempt = $2 AND status = 'NEW' AND due_time <= now()",
+            &[&task_id, &attempt],
+        )
+        .await?;
+    Ok(())
+}
+
 async fn look(client: &Client, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let row = client
         .query_opt(
-            "SELECT lease_key, status, due_time <= now(), attempt FROM longshore.task WHERE id = $1",
+            "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED'
+             FROM longshore.task
+             LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
+             WHERE id = $1",
             &[&task_id],
         )
         .await?;
@@ -108,6 +158,7 @@ async fn look(client: &Client, task_id: Uuid) -> Result<Option<Seen>, tokio_post
         status: row.get(1),
         is_due: row.get(2),
         attempt: row.get(3),
+        last_attempt_died: row.get(4),
     }))
 }
 

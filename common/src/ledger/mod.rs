@@ -19,20 +19,22 @@ mod target;
 mod tasks;
 
 pub use apply::{Applied, apply};
-pub use claims::{Claim, ClaimOutcome, TaskFile, claim, heartbeat, is_running};
+pub use claims::{
+    Claim, ClaimOutcome, Claimant, Held, TaskFile, claim, heartbeat, is_running, publish_again_later,
+};
 pub use datasets::{
     DatasetSummary, StoredDataset, UnreadableSpec, current_dataset, dataset_names, dataset_summaries,
     datasets,
 };
 pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, waiting_files};
-pub use leases::{Lock, end_lease_holder, try_lock, unlock};
+pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use outbox::{Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
-pub use rescue::{Processing, Rescue, processing_tasks, rescue};
+pub use rescue::{Holder, OpenTask, Rescue, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
 pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_scan};
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};

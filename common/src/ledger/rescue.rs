@@ -1,28 +1,74 @@
-//! Tasks whose worker is gone.
+//! Tasks whose worker is gone, or gives no sign of life.
 
-use tokio_postgres::Client;
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-/// A task that is PROCESSING; whether its worker lives, its lease tells.
+/// A task that somebody works on, or should.
 #[derive(Debug, Clone, Copy)]
-pub struct Processing {
+pub struct OpenTask {
     /// The task.
     pub id: Uuid,
     /// The advisory lock of its worker.
     pub lease_key: i64,
     /// The attempt that was seen.
     pub attempt: i32,
+    /// PROCESSING; otherwise NEW, though somebody holds its lease.
+    pub is_processing: bool,
+    /// Who holds the lease; `None` if it is free.
+    pub holder: Option<Holder>,
 }
 
-/// All tasks that are PROCESSING.
-pub async fn processing_tasks(client: &Client) -> Result<Vec<Processing>, tokio_postgres::Error> {
+/// The session that holds a task's lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    /// Its backend.
+    pub pid: i32,
+    /// The last heartbeat of the attempt; of a task that is NEW, the last time that the session was heard.
+    pub sign_of_life: DateTime<Utc>,
+    /// How long ago that was, in seconds, by the database's clock.
+    pub silent_for_secs: f64,
+}
+
+/// All tasks that are PROCESSING, and those that are NEW while somebody holds their lease.
+pub async fn open_tasks(client: &Client) -> Result<Vec<OpenTask>, tokio_postgres::Error> {
     let rows = client
-        .query("SELECT id, lease_key, attempt FROM longshore.task WHERE status = 'PROCESSING'", &[])
+        .query(
+            "WITH holder AS MATERIALIZED (
+                 SELECT (classid::bigint << 32) | objid::bigint AS lease_key, pid FROM pg_locks
+                 WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             ), open AS (
+                 SELECT id, lease_key, attempt, TRUE AS is_processing FROM longshore.task WHERE status = 'PROCESSING'
+                 UNION ALL
+                 SELECT task.id, lease_key, attempt, FALSE FROM holder JOIN longshore.task USING (lease_key)
+                 WHERE task.status = 'NEW'
+             ), heard AS (
+                 SELECT open.*, holder.pid,
+                        CASE WHEN is_processing THEN attempt.heartbeat_time ELSE activity.state_change END AS sign_of_life
+                 FROM open
+                 LEFT JOIN holder USING (lease_key)
+                 LEFT JOIN longshore.attempt ON attempt.task_id = open.id AND attempt.attempt = open.attempt
+                 LEFT JOIN pg_stat_activity AS activity ON activity.pid = holder.pid
+             )
+             SELECT id, lease_key, attempt, is_processing, pid, coalesce(sign_of_life, clock_timestamp()),
+                    coalesce(extract(epoch FROM clock_timestamp() - sign_of_life), 0)::double precision
+             FROM heard",
+            &[],
+        )
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Processing { id: row.get(0), lease_key: row.get(1), attempt: row.get(2) })
-        .collect())
+    Ok(rows.iter().map(open_task).collect())
+}
+
+fn open_task(row: &Row) -> OpenTask {
+    let holder = |pid| Holder { pid, sign_of_life: row.get(5), silent_for_secs: row.get(6) };
+    OpenTask {
+        id: row.get(0),
+        lease_key: row.get(1),
+        attempt: row.get(2),
+        is_processing: row.get(3),
+        holder: row.get::<_, Option<i32>>(4).map(holder),
+    }
 }
 
 /// What became of a task whose worker is gone.
@@ -45,15 +91,21 @@ pub async fn rescue(
 ) -> Result<Rescue, tokio_postgres::Error> {
     let row = client
         .query_opt(
-            "WITH rescued AS (
+            "WITH died AS (
+                 SELECT task_id, attempt, format(
+                     '%s; its last heartbeat, at %s UTC, told of %s bytes and %s rows', worker,
+                     to_char(heartbeat_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), bytes_read, rows_read) AS last_known
+                 FROM longshore.attempt WHERE task_id = $1 AND attempt = $2
+             ), rescued AS (
                  UPDATE longshore.task
                  SET status = CASE WHEN deaths + 1 >= $3 THEN 'FAILED' ELSE 'NEW' END,
                      deaths = deaths + 1, published_time = NULL, due_time = now(), modified_time = now(),
                      failure_msg = CASE WHEN deaths + 1 >= $3
-                         THEN format('poison: %s workers died while they loaded it', deaths + 1)
-                         ELSE 'the worker died while it loaded the task' END
-                 WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
-                 RETURNING id, attempt, status, failure_msg
+                         THEN format('poison: %s workers died while they loaded it; the last was %s', deaths + 1, last_known)
+                         ELSE format('a worker died while it loaded the task: %s', last_known) END
+                 FROM died
+                 WHERE id = $1 AND task.attempt = $2 AND status = 'PROCESSING'
+                 RETURNING id, task.attempt, status, failure_msg
              ), ended AS (
                  UPDATE longshore.attempt
                  SET outcome = 'DIED', finished_time = now(), error = rescued.failure_msg
@@ -68,4 +120,46 @@ pub async fn rescue(
         Some(_) => Rescue::Poison,
         None => Rescue::NotNeeded,
     })
+}
+
+/// Takes a death back: the attempt's worker lives, and had only lost its connection for longer than the rescue waits. Gives
+/// whether the attempt had been recorded as DIED.
+///
+/// It becomes a transient failure like any other, which `LONGSHORE_RETRY_FOR` bounds. A task that this very death had made
+/// FAILED as poison is NEW again: an outage must not count against a task, however often it comes.
+pub async fn take_death_back(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+    error: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let was_dead = client
+        .query_opt(
+            "WITH alive AS (
+                 UPDATE longshore.attempt SET outcome = 'RETRY', error = $3
+                 WHERE task_id = $1 AND attempt = $2 AND outcome = 'DIED'
+                 RETURNING task_id, attempt
+             ), corrected AS (
+                 UPDATE longshore.task
+                 SET deaths = greatest(deaths - 1, 0), first_failure_time = coalesce(first_failure_time, now()),
+                     modified_time = now()
+                 FROM alive WHERE task.id = alive.task_id
+             )
+             SELECT FROM alive",
+            &[&task_id, &attempt, &error],
+        )
+        .await?
+        .is_some();
+    if was_dead {
+        // No other attempt has begun, or the number would be another; and what an operator has retried is not FAILED.
+        client
+            .execute(
+                "UPDATE longshore.task
+                 SET status = 'NEW', due_time = now(), published_time = NULL, failure_msg = $3, modified_time = now()
+                 WHERE id = $1 AND attempt = $2 AND status = 'FAILED'",
+                &[&task_id, &attempt, &error],
+            )
+            .await?;
+    }
+    Ok(was_dead)
 }

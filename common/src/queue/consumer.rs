@@ -30,6 +30,8 @@ pub struct TaskConsumer {
 pub struct Received {
     /// The task to look up.
     pub task_id: Uuid,
+    /// A worker had it before, and lost its channel or gave it back.
+    pub is_redelivered: bool,
     /// The W3C trace context in its headers, unchecked.
     pub traceparent: Option<String>,
     /// What answers the broker.
@@ -73,6 +75,7 @@ impl TaskConsumer {
                     let traceparent = traceparent(&delivery);
                     return Ok(Received {
                         task_id: message.task_id,
+                        is_redelivered: delivery.redelivered,
                         traceparent,
                         receipt: Receipt(delivery.acker),
                     });

@@ -16,5 +16,6 @@ mod rejects;
 mod secrets;
 mod start_up;
 mod stopping;
+mod takeover;
 mod traces;
 mod validate;
