@@ -103,9 +103,9 @@ async fn tasks(client: &Client) -> anyhow::Result<Vec<String>> {
         "SELECT format('task %s is %s after %s attempts%s', task.id, status, task.attempt, ': ' || failure_msg)
          FROM longshore.task WHERE status <> 'LOADED'
          UNION ALL
-         SELECT format('task %s was LOADED by %s attempts', task.id, count(attempt))
-         FROM longshore.task LEFT JOIN longshore.attempt ON task_id = task.id AND outcome = 'LOADED'
-         WHERE status = 'LOADED' GROUP BY task.id HAVING count(attempt) <> 1",
+         SELECT format('task %s was LOADED by %s attempts', task.id, count(attempt.attempt))
+         FROM longshore.task LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND outcome = 'LOADED'
+         WHERE status = 'LOADED' GROUP BY task.id HAVING count(attempt.attempt) <> 1",
     )
     .await
 }
