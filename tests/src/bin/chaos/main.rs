@@ -7,6 +7,7 @@
 
 mod broker;
 mod census;
+mod crew;
 mod findings;
 mod manifest;
 mod oracle;
