@@ -6,7 +6,8 @@ use tracing::{info, warn};
 
 use crate::error::chain;
 
-/// Doubles from 100 ms to a ceiling; starts again after a success.
+/// Doubles from 100 ms to a ceiling; starts again after a success. Each wait is a random part of that, between half and all
+/// of it, so that those whom one outage hit do not come back all at once.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -23,7 +24,16 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.next.min(self.ceiling);
         self.next = wait * 2;
-        wait
+        wait.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    /// How long to wait after something that worked for `lived`. Only what lived a while is a success: what opens and dies
+    /// at once must not be opened again and again without a pause.
+    pub fn next_wait_after(&mut self, lived: Duration) -> Duration {
+        if lived >= STEADY {
+            self.reset();
+        }
+        self.next_wait()
     }
 
     /// After a success.
@@ -31,6 +41,9 @@ impl Backoff {
         self.next = Duration::from_millis(100);
     }
 }
+
+/// How long a connection must have lived to count as a success.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// Calls `connect` until it succeeds, says once that it waits, and gives up after `timeout` with the last error.
 ///
@@ -75,5 +88,31 @@ where
             said = true;
         }
         tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_ceiling_and_begin_again_after_a_success() {
+        let mut backoff = Backoff::up_to(Duration::from_secs(2));
+        for full in [100, 200, 400, 800, 1600, 2000, 2000] {
+            let (wait, full) = (backoff.next_wait(), Duration::from_millis(full));
+            assert!(full / 2 <= wait && wait <= full, "{wait:?} of {full:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next_wait() <= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_dies_at_once_is_no_success() {
+        let mut backoff = Backoff::up_to(Duration::from_secs(2));
+        for _ in 0..10 {
+            backoff.next_wait_after(Duration::from_millis(50));
+        }
+        assert!(backoff.next_wait_after(Duration::from_millis(50)) >= Duration::from_secs(1));
+        assert!(backoff.next_wait_after(STEADY) <= Duration::from_millis(100));
     }
 }

@@ -20,6 +20,10 @@ use crate::{
     tls,
 };
 
+mod listener;
+
+pub use listener::Listener;
+
 mod migrations {
     refinery::embed_migrations!("../migrations");
 }

@@ -7,6 +7,7 @@
 
 mod batching;
 mod discovery;
+mod lost_messages;
 mod relay;
 mod rescue;
 mod running;
@@ -14,6 +15,7 @@ mod scan;
 mod schedule;
 mod service;
 mod trouble;
+mod wake;
 
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;

@@ -1,11 +1,11 @@
 //! From the task table to RabbitMQ: publish, wait for the confirm, mark.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use longshore_common::{
     edge,
     ledger::{self, Lock, Unpublished},
-    queue::{Publisher, Queue},
+    queue::{Published, Publisher, Queue},
     telemetry,
 };
 use tokio_postgres::Client;
@@ -13,47 +13,88 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 use uuid::Uuid;
 
+use crate::lost_messages::{LostMessages, SECOND_LOOK};
+
 /// Tasks whose confirms are awaited together.
 const WINDOW: i64 = 500;
 
-/// Publishes what is NEW, due and unpublished, on a connection of its own that is opened when there is something to send.
+/// Publishes what is NEW, due and unpublished, on a connection of its own that is opened when there is something to send, and
+/// notices messages that were lost after their confirm.
 pub struct Relay {
     queue: Queue,
     publisher: Option<Publisher>,
+    lost: LostMessages,
 }
 
 impl Relay {
     /// A relay that is not connected yet.
     pub fn new(queue: Queue) -> Self {
-        Self { queue, publisher: None }
+        Self { queue, publisher: None, lost: LostMessages::default() }
     }
 
     /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
-    /// nothing is left to do here.
+    /// nothing is left to do here. No transaction is open while the broker is waited for.
     ///
     /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
     /// connection to the broker where the old one is of no more use.
     pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
-        let seen = ledger::unpublished(client, WINDOW).await?;
-        if seen.is_empty() || !ledger::try_lock(client, Lock::Relay).await? {
+        let is_suspicious = self.lost.is_suspicious(client).await?;
+        let has_work = is_suspicious || !answered(ledger::unpublished(client, 1)).await?.is_empty();
+        if !has_work || !answered(ledger::try_lock(client, Lock::Relay)).await? {
             return Ok(0);
+        }
+        if is_suspicious {
+            self.unpublish_lost(client).await?;
         }
         let mut published = 0;
         while !stop.is_cancelled() {
-            // Read again under the lock: another relay may have published in between.
-            let tasks = ledger::unpublished(client, WINDOW).await?;
+            let tasks = answered(ledger::unpublished(client, WINDOW)).await?;
             let confirmed = self.publish_window(client, &tasks).await?;
             published += confirmed;
             if tasks.is_empty() || confirmed < tasks.len() as u64 {
-                // Nothing is due, or some were returned or refused; the next tick sees what is left.
+                // Nothing is due, or some were returned; the next tick sees what is left.
                 break;
             }
         }
-        ledger::unlock(client, Lock::Relay).await?;
+        answered(ledger::unlock(client, Lock::Relay)).await?;
         Ok(published)
     }
 
+    /// The same for a caller that does not come back: where messages may be lost, it looks again when that counts.
+    pub async fn publish_until_sure(
+        &mut self,
+        client: &Client,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<u64> {
+        let mut published = self.publish_due(client, stop).await?;
+        if self.lost.needs_second_look() {
+            tokio::select! {
+                () = tokio::time::sleep(SECOND_LOOK) => published += self.publish_due(client, stop).await?,
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(published)
+    }
+
+    /// Under the relay's lock, so that the queue is looked at while nobody publishes.
+    async fn unpublish_lost(&mut self, client: &Client) -> anyhow::Result<()> {
+        if self.lost.unpublish_overtaken(client).await? {
+            return Ok(());
+        }
+        if self.publisher.as_ref().is_some_and(Publisher::is_blocked) {
+            // It answers nothing before its alarm ends.
+            return Ok(());
+        }
+        let publisher = self.take_publisher().await?;
+        let ready = publisher.ready().await?;
+        self.publisher = Some(publisher);
+        self.lost.unpublish_missing(client, ready).await
+    }
+
     async fn publish_window(&mut self, client: &Client, tasks: &[Unpublished]) -> anyhow::Result<u64> {
+        if tasks.is_empty() {
+            return Ok(0);
+        }
         // Each span goes on with the trace of the scan that made its task, and ends when its confirm is marked.
         let spans: Vec<Span> = tasks.iter().map(publish_span).collect();
         let messages: Vec<(Uuid, Option<String>)> = tasks
@@ -70,39 +111,38 @@ impl Relay {
             ledger::mark_published(client, &marks).await?;
             edge::pass("relay::after_mark")?;
         }
-        let confirmed = self.publish(&messages).await?;
+        let Published { confirmed, error } = self.publish(&messages).await?;
         edge::pass("relay::after_confirm")?;
         // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
         // round, a task would count as published that no broker ever took.
         let confirmed: Vec<&Unpublished> = tasks.iter().filter(|task| confirmed.contains(&task.id)).collect();
         let marks: Vec<(Uuid, i32)> = confirmed.iter().map(|task| (task.id, task.attempt)).collect();
-        ledger::mark_published(client, &marks).await?;
+        answered(ledger::mark_published(client, &marks)).await?;
         edge::pass("relay::after_mark")?;
         for task in confirmed {
             telemetry::metrics().tasks_published(&task.dataset, 1);
         }
-        Ok(marks.len() as u64)
+        error.map_or(Ok(marks.len() as u64), Err)
     }
 
-    async fn publish(&mut self, messages: &[(Uuid, Option<String>)]) -> anyhow::Result<HashSet<Uuid>> {
-        if messages.is_empty() {
-            return Ok(HashSet::new());
-        }
-        // Taken out while it is used: whatever ends this early, a publisher in an unknown state is not used again.
-        let publisher = match self.publisher.take() {
-            Some(publisher) => publisher,
-            None => Publisher::open(&self.queue).await?,
-        };
-        let outcome = publisher.publish(messages).await;
-        match &outcome {
-            Ok(confirmed) if confirmed.len() == messages.len() => self.publisher = Some(publisher),
-            // Perhaps the queue is gone; opening declares it again.
-            Ok(_) => publisher.close().await,
+    async fn publish(&mut self, messages: &[(Uuid, Option<String>)]) -> anyhow::Result<Published> {
+        let mut publisher = self.take_publisher().await?;
+        let published = publisher.publish(messages).await;
+        self.publisher = Some(publisher);
+        published
+    }
+
+    /// Taken out while it is used: whatever ends this early, a publisher in an unknown state is not used again.
+    async fn take_publisher(&mut self) -> anyhow::Result<Publisher> {
+        match self.publisher.take() {
             // Under an alarm a closed connection would linger until the alarm ends, one more for each try.
-            Err(_) if publisher.is_blocked() => self.publisher = Some(publisher),
-            Err(_) => {}
+            Some(publisher) if publisher.is_blocked() || !publisher.is_spent() => Ok(publisher),
+            Some(spent) => {
+                spent.close().await;
+                Publisher::open(&self.queue).await
+            }
+            None => Publisher::open(&self.queue).await,
         }
-        Ok(outcome?.into_iter().collect())
     }
 
     /// Closes the connection to the broker.
@@ -110,6 +150,19 @@ impl Relay {
         if let Some(publisher) = self.publisher {
             publisher.close().await;
         }
+    }
+}
+
+/// How long Postgres may take for one answer: a server that hangs must not hang the relay.
+const DATABASE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits for Postgres, but not for ever. After an error the connection must be closed.
+pub(crate) async fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> anyhow::Result<T> {
+    match tokio::time::timeout(DATABASE_LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => anyhow::bail!("Postgres did not answer within {} s", DATABASE_LIMIT.as_secs()),
     }
 }
 

@@ -7,12 +7,13 @@ use chrono::Utc;
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database,
+    database::{self, Database},
     error::chain,
     ledger::{self, StoredDataset},
     limits::Limits,
     queue::Queue,
 };
+use tokio::sync::Notify;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -24,6 +25,7 @@ use crate::{
     scan::send_due_batches,
     schedule::DueTimes,
     trouble::Trouble,
+    wake,
 };
 
 /// Settings of the scanner.
@@ -49,10 +51,16 @@ fn tick(text: &str) -> Result<Duration, String> {
 pub const POOL_SIZE: usize = MAX_SCANS + 2;
 
 /// Runs until `stop` is cancelled; then finishes the batch and the confirms in hand and returns.
-pub async fn run(pool: Pool, queue: Queue, config: ScannerConfig, stop: CancellationToken) {
+pub async fn run(
+    database: Database,
+    pool: Pool,
+    queue: Queue,
+    config: ScannerConfig,
+    stop: CancellationToken,
+) {
     info!(tick = %humantime::format_duration(config.tick), "scanner started");
     // The relay waits for the broker, so it has a loop of its own: an outage there delays no scan and no rescue.
-    let relay = tokio::spawn(relay_loop(pool.clone(), queue, config.tick, stop.clone()));
+    let relay = tokio::spawn(relay_until(stop.clone(), database, pool.clone(), queue, config.tick));
     Books::new(pool, &config, stop).run(config.tick).await;
     if let Err(error) = relay.await {
         error!("the relay ended abnormally: {error}");
@@ -60,11 +68,19 @@ pub async fn run(pool: Pool, queue: Queue, config: ScannerConfig, stop: Cancella
     info!("scanner stopped: told to");
 }
 
-async fn relay_loop(pool: Pool, queue: Queue, tick: Duration, stop: CancellationToken) {
+async fn relay_until(stop: CancellationToken, database: Database, pool: Pool, queue: Queue, tick: Duration) {
+    let woken = Notify::new();
+    tokio::select! {
+        () = relay_loop(pool, queue, tick, &woken, &stop) => {}
+        () = wake::by_notifications(&database, &woken) => {}
+    }
+}
+
+async fn relay_loop(pool: Pool, queue: Queue, tick: Duration, woken: &Notify, stop: &CancellationToken) {
     let mut relay = Relay::new(queue);
     let mut trouble = Trouble::new("publishing tasks");
-    while trouble.pause(tick, &stop).await {
-        trouble.note(relay_tick(&pool, &mut relay, &stop).await);
+    while trouble.pause_unless(woken.notified(), tick, stop).await {
+        trouble.note(relay_tick(&pool, &mut relay, stop).await);
     }
     relay.close().await;
 }

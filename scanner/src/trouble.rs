@@ -15,7 +15,7 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, backoff: Backoff::up_to(Duration::from_secs(10)), wait: None }
+        Self { what, backoff: Backoff::up_to(Duration::from_secs(2)), wait: None }
     }
 
     pub(crate) fn note(&mut self, outcome: anyhow::Result<()>) {
@@ -35,13 +35,27 @@ impl Trouble {
         }
     }
 
-    /// Waits for the next tick, or longer in trouble; `false` when it is time to stop.
+    /// Waits for the next tick, or as long as trouble asks for; `false` when it is time to stop.
     pub(crate) async fn pause(&self, tick: Duration, stop: &CancellationToken) -> bool {
-        let wait = self.wait.map_or(tick, |wait| wait.max(tick));
+        let wait = self.wait.unwrap_or(tick);
         tokio::select! {
             biased;
             () = stop.cancelled() => false,
             () = tokio::time::sleep(wait) => true,
+        }
+    }
+
+    /// The same, but `woken` ends it early: not in trouble, where it might do so all the time.
+    pub(crate) async fn pause_unless(
+        &self,
+        woken: impl Future<Output = ()>,
+        tick: Duration,
+        stop: &CancellationToken,
+    ) -> bool {
+        tokio::select! {
+            biased;
+            go_on = self.pause(tick, stop) => go_on,
+            () = woken, if self.wait.is_none() => true,
         }
     }
 }

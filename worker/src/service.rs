@@ -9,7 +9,7 @@ use longshore_common::{
     database, ledger,
     queue::{Queue, TaskConsumer},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, warn};
 
@@ -71,7 +71,8 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
 /// Consumes; a lost consumer is opened again, and loads that run then go on.
 async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
     let mut loads = JoinSet::new();
-    let mut backoff = Backoff::up_to(Duration::from_secs(5));
+    let mut backoff = Backoff::up_to(REOPEN_LIMIT);
+    let mut is_lost = false;
     loop {
         let opening = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency);
         let opened = tokio::select! {
@@ -81,10 +82,11 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
                 return StopReason::Told;
             }
         };
+        let since = Instant::now();
         let error = match opened {
             Ok(mut consumer) => {
                 info!("consuming");
-                backoff.reset();
+                is_lost = false;
                 match receive(shared, &mut consumer, queue, &mut loads).await {
                     Ok(reason) => {
                         finish(shared, &mut loads, Some(consumer)).await;
@@ -95,13 +97,21 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
             }
             Err(error) => error,
         };
-        warn!("lost the queue, trying again until it works: {error:#}");
+        if is_lost {
+            debug!("still without the queue: {error:#}");
+        } else {
+            warn!(loads = loads.len(), "lost the queue, trying again until it works; loads go on: {error:#}");
+            is_lost = true;
+        }
         tokio::select! {
-            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = tokio::time::sleep(backoff.next_wait_after(since.elapsed())) => {}
             () = shared.stop.cancelled() => {}
         }
     }
 }
+
+/// The longest pause between two tries to consume again: the broker may come back right after one.
+const REOPEN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Hands messages to loads until told to stop or drained; an error means that a new consumer is needed.
 async fn receive(

@@ -143,7 +143,7 @@ async fn relay(
     let client = pool.get().await?;
     let rescued = Rescuer::new(limits).look_until_sure(&client).await?;
     let mut relay = Relay::new(queue);
-    let published = relay.publish_due(&client, stop).await?;
+    let published = relay.publish_until_sure(&client, stop).await?;
     relay.close().await;
     Ok((rescued, published))
 }

@@ -24,6 +24,6 @@ pub(crate) async fn run(args: ScannerArgs) -> anyhow::Result<ExitCode> {
         Ok(pool)
     };
     let Some(pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
-    longshore_scanner::run(pool, queue, args.config, stop).await;
+    longshore_scanner::run(database, pool, queue, args.config, stop).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod files;
 mod leases;
 mod listing;
 mod loads;
+mod lost_messages;
 mod outbox;
 mod overview;
 mod rejects;
@@ -31,7 +32,8 @@ pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock}
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
-pub use outbox::{Unpublished, mark_published, unpublished};
+pub use lost_messages::{long_published, overtaken_until, unpublish};
+pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use rescue::{Holder, OpenTask, Rescue, open_tasks, rescue, take_death_back};

@@ -3,6 +3,15 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+/// The channel on which the relay hears that a task has become due.
+pub const TASK_CHANNEL: &str = "longshore_task";
+
+/// Wakes the relay when the transaction commits: an expression for the statements that make a task NEW and due now.
+/// Many of them in one transaction are one notification.
+///
+/// Such commits queue behind each other, so statements that leave nothing to publish do without it.
+pub(super) const WAKE_RELAY: &str = "pg_notify('longshore_task', '')";
+
 /// A task that is NEW, due and not published.
 #[derive(Debug)]
 pub struct Unpublished {
@@ -45,7 +54,8 @@ pub async fn mark_published(client: &Client, tasks: &[(Uuid, i32)]) -> Result<u6
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = tasks.iter().copied().unzip();
     client
         .execute(
-            "UPDATE longshore.task SET published_time = now(), modified_time = now()
+            "UPDATE longshore.task
+             SET published_time = now(), publications = publications + 1, modified_time = now()
              FROM unnest($1::uuid[], $2::integer[]) AS confirmed (id, attempt)
              WHERE task.id = confirmed.id AND task.attempt = confirmed.attempt
                AND task.status = 'NEW' AND task.published_time IS NULL",

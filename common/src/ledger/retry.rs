@@ -3,6 +3,8 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::outbox::WAKE_RELAY;
+
 /// What became of a retry.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Retried {
@@ -18,21 +20,24 @@ pub struct Retried {
 pub async fn retry(client: &Client, tasks: Option<&[Uuid]>) -> Result<Retried, tokio_postgres::Error> {
     let rows = client
         .query(
-            "WITH failed AS (
-                 SELECT task.id,
-                        (SELECT bool_and(superseded_by IS NOT NULL) FROM longshore.file WHERE file.task_id = task.id)
-                            AS is_superseded
-                 FROM longshore.task
-                 WHERE task.status = 'FAILED' AND ($1::uuid[] IS NULL OR task.id = ANY($1))
-                 FOR UPDATE OF task
-             ), retried AS (
-                 UPDATE longshore.task
-                 SET status = 'NEW', due_time = now(), published_time = NULL, first_failure_time = NULL,
-                     deaths = 0, modified_time = now()
-                 FROM failed
-                 WHERE task.id = failed.id AND failed.is_superseded IS NOT TRUE
-             )
-             SELECT id, is_superseded IS TRUE FROM failed ORDER BY id",
+            &format!(
+                "WITH failed AS (
+                     SELECT task.id,
+                            (SELECT bool_and(superseded_by IS NOT NULL) FROM longshore.file WHERE file.task_id = task.id)
+                                AS is_superseded
+                     FROM longshore.task
+                     WHERE task.status = 'FAILED' AND ($1::uuid[] IS NULL OR task.id = ANY($1))
+                     FOR UPDATE OF task
+                 ), retried AS (
+                     UPDATE longshore.task
+                     SET status = 'NEW', due_time = now(), published_time = NULL, first_failure_time = NULL,
+                         deaths = 0, modified_time = now()
+                     FROM failed
+                     WHERE task.id = failed.id AND failed.is_superseded IS NOT TRUE
+                     RETURNING {WAKE_RELAY}
+                 )
+                 SELECT id, is_superseded IS TRUE FROM failed ORDER BY id"
+            ),
             &[&tasks],
         )
         .await?;

@@ -3,6 +3,8 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::outbox::WAKE_RELAY;
+
 /// A batch that becomes a task.
 #[derive(Debug)]
 pub struct NewTask {
@@ -38,6 +40,7 @@ pub async fn create_tasks(
             .await?;
         anyhow::ensure!(taken == task.file_ids.len() as u64, "another scanner has batched the same files");
     }
+    transaction.execute(&format!("SELECT {WAKE_RELAY}"), &[]).await?;
     transaction.commit().await?;
     Ok(())
 }

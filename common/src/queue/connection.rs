@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use anyhow::Context;
 use clap::Args;
 use lapin::{
-    Connection, ConnectionProperties, ErrorKind,
+    Channel, Connection, ConnectionProperties, ErrorKind,
     tcp::OwnedTLSConfig,
     uri::{AMQPScheme, AMQPUri},
 };
@@ -83,8 +83,20 @@ impl Queue {
         format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
     }
 
+    /// Connects and opens a channel on which everything is declared, within [`OPEN_LIMIT`].
+    pub(super) async fn open(&self, name: &str) -> anyhow::Result<(Connection, Channel, QueueCounts)> {
+        let opening = async {
+            let connection = self.connect(name).await?;
+            let channel = connection.create_channel().await?;
+            let declared = topology::declare(&channel, &self.names).await;
+            let counts = declared.context("cannot declare the task queue")?;
+            Ok((connection, channel, counts))
+        };
+        within(OPEN_LIMIT, opening).await
+    }
+
     /// Connects once. `name` is what the management page calls the connection.
-    pub(super) async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
+    async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
         // Auto-recovery stays off: with it, a channel that was closed leaves a consumer that waits for ever.
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = OwnedTLSConfig { identity: None, cert_chain: self.root_certificates.clone() };
@@ -94,10 +106,7 @@ impl Queue {
             tls,
             lapin::runtime::default_runtime()?,
         );
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| anyhow::anyhow!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
-            .and_then(|connected| connected.map_err(anyhow::Error::from));
+        let connection = within(CONNECT_LIMIT, async { connecting.await.map_err(anyhow::Error::from) }).await;
         connection.with_context(|| {
             let tls = if self.uri.scheme == AMQPScheme::AMQPS { " with TLS" } else { "" };
             format!("cannot connect to RabbitMQ at {}{tls}", self.address())
@@ -113,16 +122,38 @@ impl Queue {
 
     /// Connects, declares, and reads how many messages and consumers the task queue has.
     pub async fn counts(&self) -> anyhow::Result<QueueCounts> {
-        let connection = self.connect("longshore status").await?;
-        let channel = connection.create_channel().await?;
-        let counts = topology::declare(&channel, &self.names).await?;
-        // The answer is in hand; a failing farewell changes nothing.
-        let _ = connection.close(200, "done".into()).await;
+        let (connection, _channel, counts) = self.open("longshore status").await?;
+        say_farewell(&connection).await;
         Ok(counts)
     }
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long connecting and declaring may take together.
+const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the broker may take for one answer.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a farewell may take: a broker that hangs must not hold up a stop.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Waits for the broker, but not for ever.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", limit.as_secs())))
+}
+
+/// Closes a connection; without it the broker logs one that broke off. Unanswered messages go back to the queue.
+pub(super) async fn say_farewell(connection: &Connection) {
+    // Nothing depends on the answer.
+    let _ = tokio::time::timeout(FAREWELL_LIMIT, connection.close(200, "done".into())).await;
+}
 
 /// Whether waiting would not mend this: wrong credentials or virtual host, a queue of other arguments, a bad certificate.
 fn is_final(error: &anyhow::Error) -> bool {

@@ -1,7 +1,5 @@
 //! Consuming tasks, with acknowledgement by hand.
 
-use std::time::Duration;
-
 use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use lapin::{
@@ -16,7 +14,11 @@ use lapin::{
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{connection::Queue, message::TaskMessage, topology};
+use super::{
+    connection::{ANSWER_LIMIT, Queue, say_farewell, within},
+    message::TaskMessage,
+    topology,
+};
 
 /// An open consumer. After an error it is of no more use: drop it and open another.
 pub struct TaskConsumer {
@@ -42,24 +44,17 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Receipt(Acker);
 
-/// A broker that hangs must not hold up a stop.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
-
 impl TaskConsumer {
     /// Connects, declares, and consumes with at most `prefetch` messages unanswered.
     pub async fn open(queue: &Queue, worker_name: &str, prefetch: u16) -> anyhow::Result<Self> {
-        let connection = queue.connect(&format!("longshore worker {worker_name}")).await?;
-        let channel = connection.create_channel().await?;
-        topology::declare(&channel, &queue.names).await.context("cannot declare the task queue")?;
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let consumer = channel
-            .basic_consume(
-                queue.names.tasks.clone(),
-                worker_name.into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let (connection, channel, _) = queue.open(&format!("longshore worker {worker_name}")).await?;
+        let consuming = async {
+            channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+            let (tag, arguments) = (worker_name.into(), FieldTable::default());
+            let tasks = queue.names.tasks.clone();
+            Ok(channel.basic_consume(tasks, tag, BasicConsumeOptions::default(), arguments).await?)
+        };
+        let consumer = within(ANSWER_LIMIT, consuming).await.context("cannot consume")?;
         Ok(Self { connection, channel, consumer })
     }
 
@@ -91,24 +86,22 @@ impl TaskConsumer {
 
     /// How many messages wait for a worker.
     pub async fn ready(&self, queue: &Queue) -> anyhow::Result<u32> {
-        Ok(topology::declare(&self.channel, &queue.names).await?.ready)
+        topology::ready(&self.channel, &queue.names).await
     }
 
     /// Asks the broker for no more messages; those in hand can still be answered.
     pub async fn stop(&self) {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
-        match tokio::time::timeout(FAREWELL_LIMIT, cancelling).await {
-            Ok(Ok(())) => {}
+        let cancelled = within(ANSWER_LIMIT, async { Ok(cancelling.await?) }).await;
+        if let Err(error) = cancelled {
             // What it sends from now on goes back to the queue when the connection is closed.
-            Ok(Err(error)) => debug!("cannot cancel the consumer: {}", crate::error::chain(&error)),
-            Err(_) => debug!("the broker does not answer the cancelling of the consumer"),
+            debug!("cannot cancel the consumer: {error:#}");
         }
     }
 
     /// Closes the connection; unanswered messages go back to the queue.
     pub async fn close(self) {
-        let farewell = self.connection.close(200, "done".into());
-        let _ = tokio::time::timeout(FAREWELL_LIMIT, farewell).await;
+        say_farewell(&self.connection).await;
     }
 }
 

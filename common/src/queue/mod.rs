@@ -8,5 +8,5 @@ mod topology;
 
 pub use connection::{Queue, QueueConfig};
 pub use consumer::{Receipt, Received, TaskConsumer};
-pub use publisher::Publisher;
+pub use publisher::{Published, Publisher};
 pub use topology::QueueCounts;

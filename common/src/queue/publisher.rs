@@ -1,41 +1,48 @@
 //! Publishing tasks: mandatory, persistent, confirmed, on a connection of its own.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
+    message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
 };
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    connection::Queue,
+    connection::{ANSWER_LIMIT, Queue, say_farewell, within},
     message::TaskMessage,
     topology::{self, TASKS_KEY},
 };
 use crate::edge;
 
-/// An open channel in confirm mode. After an error it is of no more use: drop it and open another.
+/// An open channel in confirm mode.
 pub struct Publisher {
     queue: Queue,
     connection: Connection,
     channel: Channel,
+    is_spent: bool,
 }
 
-/// Under a broker's alarm a publish hangs as well as its confirm.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// What became of the messages that were to be published.
+pub struct Published {
+    /// Tasks whose messages are in the queue.
+    pub confirmed: HashSet<Uuid>,
+    /// Why there are no more of them; a message that was returned as unroutable is no error.
+    pub error: Option<anyhow::Error>,
+}
 
 impl Publisher {
     /// Connects, declares exchange and queues, and turns confirms on.
     pub async fn open(queue: &Queue) -> anyhow::Result<Self> {
-        let connection = queue.connect("longshore relay").await?;
-        let channel = connection.create_channel().await?;
-        topology::declare(&channel, &queue.names).await.context("cannot declare the task queue")?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { queue: queue.clone(), connection, channel })
+        let (connection, channel, _) = queue.open("longshore relay").await?;
+        let selecting = async { Ok(channel.confirm_select(ConfirmSelectOptions::default()).await?) };
+        within(ANSWER_LIMIT, selecting).await.context("cannot turn confirms on")?;
+        Ok(Self { queue: queue.clone(), connection, channel, is_spent: false })
     }
 
     /// Whether the broker takes no messages for now, because of a memory or disk alarm.
@@ -43,26 +50,45 @@ impl Publisher {
         self.connection.status().blocked()
     }
 
-    /// Publishes the tasks, each with its W3C trace context, and returns those that the broker has confirmed.
+    /// Whether another must be opened: messages that nobody waits for any more would make it tell wrongly which of the next
+    /// ones are returned, and a queue that is gone is declared again when a publisher is opened.
+    pub fn is_spent(&self) -> bool {
+        self.is_spent || !self.connection.status().connected()
+    }
+
+    /// Publishes the tasks, each with its W3C trace context. All are sent before the first confirm is awaited.
     ///
-    /// All are sent before the first confirm is awaited. A task that was returned as unroutable, refused or not
-    /// confirmed in time is not among them; an error means that none may be taken as confirmed.
-    pub async fn publish(&self, tasks: &[(Uuid, Option<String>)]) -> anyhow::Result<Vec<Uuid>> {
-        anyhow::ensure!(
-            !self.is_blocked(),
-            "the broker takes no messages: it is under a memory or disk alarm"
-        );
+    /// A task whose message was not sent, returned as unroutable, refused, or not confirmed in time, is not among the
+    /// confirmed. After an error, or a returned message, this publisher [is spent](Self::is_spent).
+    pub async fn publish(&mut self, tasks: &[(Uuid, Option<String>)]) -> anyhow::Result<Published> {
+        ensure!(!self.is_blocked(), "the broker takes no messages: it is under a memory or disk alarm");
+        // Until all is well. Whatever ends this early leaves messages that nobody waits for.
+        self.is_spent = true;
+        let (pending, mut error) = self.send_all(tasks).await;
+        edge::pass("relay::after_publish")?;
+        let (confirmed, unconfirmed) = collect(pending).await;
+        error = error.or(unconfirmed);
+        self.is_spent = confirmed.len() < tasks.len();
+        Ok(Published { confirmed, error })
+    }
+
+    async fn send_all(
+        &self,
+        tasks: &[(Uuid, Option<String>)],
+    ) -> (Vec<(Uuid, PublisherConfirm)>, Option<anyhow::Error>) {
+        // Under an alarm a publish hangs as well as its confirm.
+        let deadline = Instant::now() + ANSWER_LIMIT;
         let mut pending = Vec::with_capacity(tasks.len());
         for (task_id, traceparent) in tasks {
-            let sent = tokio::time::timeout(PUBLISH_TIMEOUT, self.send(*task_id, traceparent.as_deref()));
-            pending.push((
-                *task_id,
-                sent.await.context("the broker takes no messages (is it under an alarm?)")??,
-            ));
+            match timeout_at(deadline, self.send(*task_id, traceparent.as_deref())).await {
+                Ok(Ok(confirm)) => pending.push((*task_id, confirm)),
+                Ok(Err(error)) => return (pending, Some(error.into())),
+                Err(_) => {
+                    return (pending, Some(anyhow!("the broker takes no messages (is it under an alarm?)")));
+                }
+            }
         }
-        edge::pass("relay::after_publish")?;
-        let collected = tokio::time::timeout(PUBLISH_TIMEOUT, collect(pending));
-        collected.await.context("the broker did not confirm in time")?
+        (pending, None)
     }
 
     async fn send(&self, task_id: Uuid, traceparent: Option<&str>) -> lapin::Result<PublisherConfirm> {
@@ -82,25 +108,44 @@ impl Publisher {
             .await
     }
 
-    /// Says farewell to the broker; without it the broker logs a connection that broke off.
+    /// How many messages wait for a worker.
+    pub async fn ready(&self) -> anyhow::Result<u32> {
+        topology::ready(&self.channel, &self.queue.names).await
+    }
+
+    /// Closes the connection.
     pub async fn close(self) {
-        let _ = tokio::time::timeout(PUBLISH_TIMEOUT, self.connection.close(200, "done".into())).await;
+        say_farewell(&self.connection).await;
     }
 }
 
-async fn collect(pending: Vec<(Uuid, PublisherConfirm)>) -> anyhow::Result<Vec<Uuid>> {
-    let mut confirmed = Vec::with_capacity(pending.len());
-    let mut returned = HashSet::new();
+/// Waits for the confirms and gives those that came in time, with the reason why others did not.
+async fn collect(pending: Vec<(Uuid, PublisherConfirm)>) -> (HashSet<Uuid>, Option<anyhow::Error>) {
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let (mut confirmed, mut returned) = (HashSet::with_capacity(pending.len()), HashSet::new());
+    let mut error = None;
     for (task_id, confirm) in pending {
-        let confirmation = confirm.await?;
-        if confirmation.is_ack() {
-            confirmed.push(task_id);
-        }
-        if let Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)) = confirmation {
-            // lapin hands a returned message to whichever confirm comes next; its own id tells whose it is.
-            let message_id = message.delivery.properties.message_id().as_ref().map(ToString::to_string);
-            returned.extend(message_id.and_then(|id| id.parse::<Uuid>().ok()));
-        }
+        // Also after the deadline each is looked at: one that has come may carry the message of another that was returned.
+        let message = match timeout_at(deadline, confirm).await {
+            Ok(Ok(Confirmation::Ack(message))) => {
+                confirmed.insert(task_id);
+                message
+            }
+            Ok(Ok(Confirmation::Nack(message))) => {
+                error.get_or_insert_with(|| anyhow!("the broker refused messages"));
+                message
+            }
+            Ok(Ok(Confirmation::NotRequested)) => None,
+            Ok(Err(lost)) => {
+                error.get_or_insert_with(|| lost.into());
+                None
+            }
+            Err(_) => {
+                error.get_or_insert_with(|| anyhow!("the broker did not confirm in time"));
+                None
+            }
+        };
+        returned.extend(message.as_ref().and_then(task_of));
     }
     if !returned.is_empty() {
         warn!(
@@ -109,5 +154,10 @@ async fn collect(pending: Vec<(Uuid, PublisherConfirm)>) -> anyhow::Result<Vec<U
         );
     }
     confirmed.retain(|task_id| !returned.contains(task_id));
-    Ok(confirmed)
+    (confirmed, error)
+}
+
+/// lapin hands a returned message to whichever confirm comes next; its own id tells whose it is.
+fn task_of(message: &BasicReturnMessage) -> Option<Uuid> {
+    message.delivery.properties.message_id().as_ref()?.to_string().parse().ok()
 }

@@ -6,6 +6,8 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
+use super::connection::{ANSWER_LIMIT, within};
+
 /// What our exchange and queues are called.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
@@ -60,6 +62,11 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> lapin::Result<Q
     let tasks = declare_queue(channel, &names.tasks, arguments).await?;
     bind(channel, tasks.name(), names, TASKS_KEY).await?;
     Ok(QueueCounts { ready: tasks.message_count(), consumers: tasks.consumer_count() })
+}
+
+/// How many messages wait for a worker; declares what is missing.
+pub(super) async fn ready(channel: &Channel, names: &Names) -> anyhow::Result<u32> {
+    Ok(within(ANSWER_LIMIT, async { Ok(declare(channel, names).await?) }).await?.ready)
 }
 
 fn quorum() -> FieldTable {

@@ -68,8 +68,8 @@ impl Servers {
         self.evaluate(&change).await.map(drop)
     }
 
-    /// How long a message may stay unanswered on channels that are opened from now on, until the broker starts anew; they are
-    /// closed a second later at most.
+    /// How long a message may stay unanswered, on channels that are opened from now on; they are closed within a second
+    /// then. Holds until the broker's process ends.
     pub async fn set_consumer_timeout(&self, timeout: Duration) -> anyhow::Result<()> {
         let milliseconds = timeout.as_millis();
         self.evaluate(&format!(
@@ -119,7 +119,7 @@ impl Servers {
 
     async fn connect_and_leave(&self) -> lapin::Result<()> {
         let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
-        connection.create_channel().await?;
+        let _channel = connection.create_channel().await?;
         connection.close(200, "done".into()).await
     }
 

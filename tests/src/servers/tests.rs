@@ -1,8 +1,11 @@
 //! What may be tried on servers that others use at the same time.
 
+use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
-    options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    options::{
+        BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 
@@ -32,12 +35,15 @@ async fn a_queue_says_what_it_holds_right_now_and_can_be_purged_and_deleted() {
     let servers = Servers::from_environment().unwrap();
     let name = format!("longshore_servers_{}", uuid::Uuid::new_v4().simple());
     let (_connection, channel) = three_messages(&servers, &name).await;
-    let _unanswered = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
+    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    channel.basic_qos(1, BasicQosOptions::default()).await.unwrap();
+    let mut consumer = channel.basic_consume(name.as_str().into(), "".into(), consume, none).await.unwrap();
+    let _unanswered = consumer.next().await.unwrap().unwrap();
     let state = servers.queue(&name).await.unwrap();
-    assert_eq!(state, QueueState { ready: 2, unacknowledged: 1, consumers: 0 });
+    assert_eq!(state, QueueState { ready: 2, unacknowledged: 1, consumers: 1 });
     servers.purge(&name).await.unwrap();
     let state = servers.queue(&name).await.unwrap();
-    assert_eq!(state, QueueState { ready: 0, unacknowledged: 1, consumers: 0 });
+    assert_eq!(state, QueueState { ready: 0, unacknowledged: 1, consumers: 1 });
     servers.delete_queue(&name).await.unwrap();
     let error = servers.queue(&name).await.unwrap_err();
     assert!(error.to_string().contains("not_found"), "{error:#}");
