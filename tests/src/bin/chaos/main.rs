@@ -5,12 +5,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
-mod broker;
 mod census;
 mod crew;
 mod findings;
 mod manifest;
 mod oracle;
+mod queue;
 mod report;
 mod rounds;
 mod service;
@@ -169,14 +169,17 @@ fn again(args: &Args, seed: u64) -> String {
     format!("make chaos ARGS='{}'", options.join(" "))
 }
 
+fn rounds(world: &World, args: &Args) -> Vec<Round> {
+    if args.rounds.is_empty() { Round::of_a_run(world.size.is_full) } else { args.rounds.clone() }
+}
+
 /// Runs what was asked for; gives what was found, and the sabotages that were not caught.
 async fn all_rounds(world: &World, args: &Args) -> anyhow::Result<(Findings, Vec<Sabotage>)> {
     let mut findings = Findings::default();
     if !args.sabotage.is_empty() {
         return Ok((findings, sabotage::run(world, &args.sabotage).await?));
     }
-    let rounds = if args.rounds.is_empty() { Round::value_variants() } else { &args.rounds };
-    for round in rounds {
+    for round in rounds(world, args) {
         findings.add(round.run(world).await.with_context(|| format!("round {round:?}"))?);
     }
     let sabotages = if args.rounds.is_empty() { &sabotage::ALL[..] } else { &[] };

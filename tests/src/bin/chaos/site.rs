@@ -14,8 +14,8 @@ use tokio_postgres::{Client, NoTls};
 use url::Url;
 
 use crate::{
-    broker::TaskQueue,
     manifest::{Manifest, Size},
+    queue::TaskQueue,
     service::{Kind, Service},
     wait,
     world::World,

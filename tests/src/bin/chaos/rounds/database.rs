@@ -1,0 +1,93 @@
+//! Postgres: terminated and killed backends, crashes and restarts, under load.
+
+use std::time::Duration;
+
+use longshore_tests::Progress;
+use tokio_postgres::Client;
+
+use super::stops::copying_backend;
+use crate::{
+    crew::{self, Crew},
+    findings::Findings,
+    oracle,
+    site::Site,
+    wait,
+    world::World,
+};
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// `pg_terminate_backend` in mid-COPY.
+    Terminate,
+    /// SIGKILL in mid-COPY: the server ends all backends and recovers.
+    KillBackend,
+    /// `pg_ctl stop -m immediate`, and a start.
+    Restart,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "backend terminated in mid-COPY",
+            Self::KillBackend => "backend killed in mid-COPY",
+            Self::Restart => "Postgres stopped at once and started",
+        }
+    }
+}
+
+/// How long a load under way, or a next one, may take to come.
+const SOON: Duration = Duration::from_secs(90);
+
+pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
+    let mut site = Site::create(world, "database", &[]).await?;
+    let crew = Crew::start(&mut site);
+    let mut findings = Findings::default();
+    let faults = sequence(world);
+    let progress = Progress::new("database", faults.len() as u64);
+    for fault in faults {
+        progress.begin(fault.name());
+        let client = site.client().await?;
+        // A load after the last fault: it goes on by itself.
+        let backend = loading(&mut site, &client).await?;
+        match fault {
+            Fault::Terminate => {
+                client.query("SELECT pg_terminate_backend($1)", &[&backend]).await?;
+            }
+            // It may have finished its load and gone since.
+            Fault::KillBackend => world.servers.kill_backend(backend).await?,
+            Fault::Restart => {
+                crew::random_moment(&mut site, 700).await;
+                world.servers.stop_postgres_immediately().await?;
+                world.servers.start_postgres().await?;
+                findings.database_restarts += 1;
+            }
+        }
+        findings.fault(fault.name());
+    }
+    findings.add(oracle::judge(&mut site, crew.services, oracle::PATIENCE).await?);
+    if findings.violations.is_empty() {
+        site.remove().await?;
+    }
+    Ok(findings)
+}
+
+fn sequence(world: &World) -> Vec<Fault> {
+    let times = if world.size.is_full { 5 } else { 1 };
+    let mut others = [Fault::Terminate, Fault::KillBackend].repeat(times).into_iter();
+    let mut faults = Vec::new();
+    for _ in 0..world.size.restarts {
+        faults.push(Fault::Restart);
+        faults.extend(others.next());
+    }
+    faults.extend(others);
+    faults
+}
+
+/// Adds files until a COPY runs; gives its backend.
+async fn loading(site: &mut Site<'_>, client: &Client) -> anyhow::Result<i32> {
+    wait::until("a COPY", SOON, async || {
+        crew::load(site, client).await?;
+        copying_backend(client).await
+    })
+    .await
+}
