@@ -2,10 +2,14 @@
 
 use std::{
     io::{self, IsTerminal},
+    sync::LazyLock,
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Bars that are there at once stand one below the other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Goes away when it is dropped.
 pub struct Progress {
@@ -18,7 +22,7 @@ impl Progress {
     /// For a figure of so many steps.
     pub fn new(name: &'static str, steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(steps).with_prefix(name);
+            let bar = BARS.add(ProgressBar::new(steps).with_prefix(name));
             if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg} ({elapsed})")
             {
                 bar.set_style(style);

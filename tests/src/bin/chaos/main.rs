@@ -7,6 +7,7 @@
 
 mod census;
 mod crew;
+mod edge;
 mod findings;
 mod manifest;
 mod oracle;
@@ -23,16 +24,17 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use futures_util::future;
 use longshore_common::shutdown;
 use longshore_tests::Servers;
 
 use crate::{
     findings::Findings,
     rounds::{
-        Round,
+        Round, edges,
         sabotage::{self, Sabotage},
     },
-    world::{Size, World, workspace},
+    world::{Size, World, lock_stack, workspace},
 };
 
 /// Proves that no row is lost and none is loaded twice, whatever fails.
@@ -89,6 +91,7 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
+    let _lock = lock_stack()?;
     let world = world(&args)?;
     println!("{}\n", report::conditions(&world));
     let again = again(&args, world.seed);
@@ -110,6 +113,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     for violation in &findings.violations {
         println!("VIOLATION {violation}");
+    }
+    for sabotage in &missed {
+        println!("VIOLATION the sabotage {} was not caught", sabotage.name());
     }
     let is_proved = findings.violations.is_empty() && missed.is_empty();
     if is_proved && !args.keep {
@@ -142,6 +148,8 @@ fn world(args: &Args) -> anyhow::Result<World> {
             is_full: !args.quick,
             stall_limit: Duration::from_secs(if args.quick { 5 } else { 60 }),
         },
+        keep: args.keep,
+        rounds: rounds(args),
     })
 }
 
@@ -169,19 +177,36 @@ fn again(args: &Args, seed: u64) -> String {
     format!("make chaos ARGS='{}'", options.join(" "))
 }
 
-fn rounds(world: &World, args: &Args) -> Vec<Round> {
-    if args.rounds.is_empty() { Round::of_a_run(world.size.is_full) } else { args.rounds.clone() }
+fn rounds(args: &Args) -> Vec<Round> {
+    match (args.rounds.is_empty(), args.sabotage.is_empty()) {
+        (false, _) => args.rounds.clone(),
+        (true, true) => Round::of_a_run(!args.quick),
+        (true, false) => Vec::new(),
+    }
 }
 
 /// Runs what was asked for; gives what was found, and the sabotages that were not caught.
 async fn all_rounds(world: &World, args: &Args) -> anyhow::Result<(Findings, Vec<Sabotage>)> {
-    let mut findings = Findings::default();
     if !args.sabotage.is_empty() {
+        // What is found with a sabotage must not be found without.
+        let cases = args.sabotage.iter().map(|sabotage| sabotage.unmasked_by()).collect();
+        let findings = edges::run_cases(world, cases).await?;
         return Ok((findings, sabotage::run(world, &args.sabotage).await?));
     }
-    for round in rounds(world, args) {
-        findings.add(round.run(world).await.with_context(|| format!("round {round:?}"))?);
+    let (beside, alone): (Vec<Round>, Vec<Round>) =
+        world.rounds.iter().partition(|round| round.disturbs_nobody());
+    let mut findings = Findings::default();
+    for found in future::join_all(beside.into_iter().map(|round| run_round(world, round))).await {
+        findings.add(found?);
     }
     let sabotages = if args.rounds.is_empty() { &sabotage::ALL[..] } else { &[] };
-    Ok((findings, sabotage::run(world, sabotages).await?))
+    let missed = sabotage::run(world, sabotages).await?;
+    for round in alone {
+        findings.add(run_round(world, round).await?);
+    }
+    Ok((findings, missed))
+}
+
+async fn run_round(world: &World, round: Round) -> anyhow::Result<Findings> {
+    round.run(world).await.with_context(|| format!("round {round:?}"))
 }

@@ -15,35 +15,38 @@ use crate::{
 };
 
 /// How long nothing may move before the site counts as stuck.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What has to settle by itself after the last COMMIT: acks, ends of transactions, released leases.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// Lets the site drain, holds it against the manifest, and stops its processes.
+/// The end of a scenario: lets the site drain, holds it against the manifest, and stops its processes. Adds what it finds to
+/// `findings`. If that is nothing, the site is removed.
 pub(crate) async fn judge(
-    site: &mut Site<'_>,
+    mut site: Site<'_>,
     mut services: Vec<Service>,
-    patience: Duration,
+    mut findings: Findings,
 ) -> anyhow::Result<Findings> {
-    let mut findings = Findings::default();
-    let name = site.name.clone();
     let mut violations = Vec::new();
-    if let Some(left) = work::drain(site, patience).await? {
-        violations.push(format!("stuck: nothing moved for {patience:?}, and this is left: {left:?}"));
+    if let Some(left) = work::drain(&mut site, PATIENCE).await? {
+        violations.push(format!("stuck: nothing moved for {PATIENCE:?}, and this is left: {left:?}"));
     }
     let client = site.client().await?;
-    let counted = count_rows(&client, site).await?;
-    findings.rows_checked = site.manifest.rows();
-    (findings.rows_lost, findings.rows_twice) = (counted.lost.len() as u64, counted.twice.len() as u64);
-    violations.extend(rows(site, &counted));
+    let counted = count_rows(&client, &site).await?;
+    findings.rows_checked += site.manifest.rows();
+    findings.rows_lost += counted.lost.len() as u64;
+    findings.rows_twice += counted.twice.len() as u64;
+    violations.extend(rows(&site, &counted));
     violations.extend(tasks(&client).await?);
-    violations.extend(file_counts(&client, site).await?);
+    violations.extend(file_counts(&client, &site).await?);
     violations.extend(sessions(&client).await?);
     violations.extend(stop(&mut services).await?);
     // Consumers are gone: a message that one of them had not answered is ready again.
-    violations.extend(queues(site).await?);
-    findings.violations = violations.into_iter().map(|violation| format!("{name}: {violation}")).collect();
+    violations.extend(queues(&site).await?);
+    findings.violations.extend(violations.into_iter().map(|violation| format!("{}: {violation}", site.name)));
+    if findings.violations.is_empty() {
+        site.remove().await?;
+    }
     Ok(findings)
 }
 

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use longshore_tests::{Goal, append_line, median, rounded, thousands};
 use serde::Serialize;
 
-use crate::{findings::Findings, rounds::edges, site::SPEC_SETTINGS, world::World};
+use crate::{edge, findings::Findings, rounds::Round, site::SPEC_SETTINGS, world::World};
 
 /// What differs from a plain start, for people to read.
 pub(crate) fn conditions(world: &World) -> String {
@@ -18,7 +18,7 @@ pub(crate) fn conditions(world: &World) -> String {
             "faults    {} kills, {} restarts of each server, {} edges",
             size.kills,
             size.restarts,
-            edges::ALL.len()
+            edge::ALL.len()
         ),
         format!("dataset   {SPEC_SETTINGS}"),
         format!(
@@ -54,67 +54,49 @@ struct Line<'a> {
     seed: u64,
 }
 
-/// All figures that were measured.
+/// What the rounds that were run have measured.
 fn figures(findings: &Findings, world: &World) -> Vec<Figure> {
-    let size = &world.size;
-    let count = |name, value: u64, unit, goal: Option<Goal>, remark: String| Figure {
-        name,
-        value: value as f64,
-        unit,
-        goal,
-        remark,
-    };
-    let at_least = |number: u32| Some(Goal::AtLeast(f64::from(number)));
-    let hits: usize = findings.edges.values().map(Vec::len).sum();
+    let at_least = |number: u32| Goal::AtLeast(f64::from(number));
     let checked = format!("of {} generated", thousands(findings.rows_checked));
-    let mut figures = vec![
-        count("rows_lost", findings.rows_lost, "rows", Some(Goal::AtMost(0.0)), checked),
-        count("rows_twice", findings.rows_twice, "rows", Some(Goal::AtMost(0.0)), String::new()),
-        count("rows_checked", findings.rows_checked, "rows", None, String::new()),
-        count("kills", findings.kills().into(), "kills", at_least(size.kills), kills(findings)),
-        count(
-            "edges",
-            findings.edges.len() as u64,
-            "edges",
-            Some(Goal::AtLeast(edges::ALL.len() as f64)),
-            format!("{hits} hits"),
+    let hits = findings.edges.values().map(Vec::len).sum::<usize>();
+    let (kills, restarts) = (at_least(world.size.kills), at_least(world.size.restarts));
+    let edges = (findings.edges.len() as u64, Goal::AtLeast(edge::ALL.len() as f64));
+    let ran = |round, figure: Figure| world.rounds.contains(&round).then_some(figure);
+    let restarted = |name, number: u32| count(name, number.into(), "restarts", restarts, String::new());
+    let counts = [
+        Some(count("rows_lost", findings.rows_lost, "rows", Goal::AtMost(0.0), checked)),
+        Some(count("rows_twice", findings.rows_twice, "rows", Goal::AtMost(0.0), String::new())),
+        ran(
+            Round::Kills,
+            count("kills", findings.kills().into(), "kills", kills, "on unfinished work".to_owned()),
         ),
-        count(
-            "broker_restarts",
-            findings.broker_restarts.into(),
-            "restarts",
-            at_least(size.restarts),
-            String::new(),
-        ),
-        count(
-            "database_restarts",
-            findings.database_restarts.into(),
-            "restarts",
-            at_least(size.restarts),
-            String::new(),
-        ),
+        ran(Round::Edges, count("edges", edges.0, "edges", edges.1, format!("{hits} hits"))),
+        ran(Round::Broker, restarted("broker_restarts", findings.broker_restarts)),
+        ran(Round::Database, restarted("database_restarts", findings.database_restarts)),
     ];
     let times = [
-        ("worker_takeover_s", &findings.worker_takeovers, 3.0),
-        ("scanner_takeover_s", &findings.scanner_takeovers, 3.0),
-        ("broker_recovery_s", &findings.broker_recoveries, 5.0),
+        seconds("worker_takeover_s", &findings.worker_takeovers, 3.0),
+        seconds("scanner_takeover_s", &findings.scanner_takeovers, 3.0),
+        seconds("broker_recovery_s", &findings.broker_recoveries, 5.0),
     ];
-    for (name, seconds, goal) in times.into_iter().filter(|(_, seconds, _)| !seconds.is_empty()) {
-        let maximum = seconds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let remark = format!("median {:.2}, maximum {maximum:.2} of {}", median(seconds), seconds.len());
-        figures.push(Figure { name, value: maximum, unit: "s", goal: Some(Goal::AtMost(goal)), remark });
-    }
-    figures.push(count("seed", world.seed, "seed", None, String::new()));
-    figures
+    let without_goal = [("rows_checked", findings.rows_checked, "rows"), ("seed", world.seed, "seed")].map(
+        |(name, value, unit)| Figure { name, value: value as f64, unit, goal: None, remark: String::new() },
+    );
+    counts.into_iter().chain(times).flatten().chain(without_goal).collect()
 }
 
-fn kills(findings: &Findings) -> String {
-    let kills: Vec<String> =
-        findings.kills.iter().map(|((kind, state), count)| format!("{kind} at {state}: {count}")).collect();
-    kills.join("; ")
+fn count(name: &'static str, value: u64, unit: &'static str, goal: Goal, remark: String) -> Figure {
+    Figure { name, value: value as f64, unit, goal: Some(goal), remark }
 }
 
-/// All figures with their goals, and what was done at which edge.
+/// The longest time is the figure.
+fn seconds(name: &'static str, seconds: &[f64], goal: f64) -> Option<Figure> {
+    let maximum = seconds.iter().copied().reduce(f64::max)?;
+    let remark = format!("median {:.2}, maximum {maximum:.2} of {}", median(seconds), seconds.len());
+    Some(Figure { name, value: maximum, unit: "s", goal: Some(Goal::AtMost(goal)), remark })
+}
+
+/// All figures with their goals, and what was done to whom.
 pub(crate) fn table(findings: &Findings, world: &World) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["figure", "value", "unit", "goal", "goal met", ""]);
@@ -128,11 +110,16 @@ pub(crate) fn table(findings: &Findings, world: &World) -> String {
         };
         table.add_row([name, &rounded(value).to_string(), unit, &limit, met, &remark]);
     }
-    let faults: Vec<String> =
-        findings.faults.iter().map(|(fault, count)| format!("{fault}: {count}")).collect();
-    let edges: Vec<String> =
-        findings.edges.iter().map(|(edge, actions)| format!("  {edge}: {}", actions.join(", "))).collect();
-    format!("{}\n\nother faults  {}\nedges\n{}", table.trim_fmt(), faults.join("; "), edges.join("\n"))
+    let kills = findings.kills.iter().map(|((kind, state), count)| format!("{kind} at {state}: {count}"));
+    let edges = findings.edges.iter().map(|(edge, actions)| format!("{edge}: {}", actions.join(", ")));
+    let faults = findings.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
+    let sections: [(&str, Vec<String>); 3] =
+        [("kills", kills.collect()), ("edges", edges.collect()), ("other faults", faults.collect())];
+    let mut text = table.trim_fmt();
+    for (title, lines) in sections.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        text.push_str(&format!("\n\n{title}\n  {}", lines.join("\n  ")));
+    }
+    text
 }
 
 /// Appends a line for each figure.

@@ -39,13 +39,17 @@ pub(crate) struct Site<'a> {
     /// What the processes are given.
     environment: Vec<(String, String)>,
     /// Of all processes.
-    fail_points: Vec<String>,
+    fail_point: Option<String>,
     started: u32,
 }
 
 impl<'a> Site<'a> {
-    /// Makes it, with the schema and the dataset. `fail_points` are set in every process.
-    pub(crate) async fn create(world: &'a World, name: &str, fail_points: &[String]) -> anyhow::Result<Self> {
+    /// Makes it, with the schema and the dataset. `fail_point` is set in every process.
+    pub(crate) async fn create(
+        world: &'a World,
+        name: &str,
+        fail_point: Option<String>,
+    ) -> anyhow::Result<Self> {
         let identifier =
             format!("chaos_{:x}_{}", world.seed, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
         let admin = connect(&world.database_url).await?;
@@ -69,7 +73,7 @@ impl<'a> Site<'a> {
             folder,
             database_url: database_url.to_string(),
             environment: Vec::new(),
-            fail_points: fail_points.to_vec(),
+            fail_point,
             started: 0,
         };
         environment.into_iter().for_each(|(variable, value)| site.set(variable, value));
@@ -164,7 +168,7 @@ required = true
         let log = self.folder.join(format!("{:04}-{kind}.log", self.started));
         let mut command = self.command(arguments);
         let fail_points: Vec<&str> =
-            self.fail_points.iter().map(String::as_str).chain(fail_points.iter().copied()).collect();
+            self.fail_point.as_deref().into_iter().chain(fail_points.iter().copied()).collect();
         command.env("FAILPOINTS", fail_points.join(";"));
         Service::new(kind, Process::spawn(command, log))
     }
@@ -210,8 +214,11 @@ required = true
         connect(&self.database_url).await
     }
 
-    /// Removes the database and the files, not the logs' folder of a violation: see `keep`.
+    /// Removes the database, the queues and the folder, unless they are to be kept.
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        if self.world.keep {
+            return Ok(());
+        }
         self.queue().remove().await?;
         let name = self.database_url.rsplit('/').next().unwrap_or_default();
         let statement = format!("DROP DATABASE {name} WITH (FORCE)");

@@ -1,12 +1,16 @@
 //! What all rounds share.
 
 use std::{
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use anyhow::Context;
 use longshore_tests::Servers;
 use rand::{SeedableRng, rngs::StdRng};
+
+use crate::{manifest::hash, rounds::Round};
 
 /// The servers, the program, and how much is to be done to them.
 pub(crate) struct World {
@@ -18,6 +22,9 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     pub(crate) seed: u64,
     pub(crate) size: Size,
+    pub(crate) rounds: Vec<Round>,
+    /// Sites stay when all is well, too.
+    pub(crate) keep: bool,
 }
 
 /// How much is to be done.
@@ -35,12 +42,25 @@ pub(crate) struct Size {
 impl World {
     /// Random numbers of a round's own: its faults are the same whatever other rounds run.
     pub(crate) fn random(&self, round: &str) -> StdRng {
-        StdRng::seed_from_u64(self.seed ^ crate::manifest::hash(round))
+        StdRng::seed_from_u64(self.seed ^ hash(round))
     }
 
     pub(crate) fn folder_of(&self, site: &str) -> PathBuf {
         self.folder.join(site)
     }
+}
+
+/// Waits until nobody else breaks the servers of this stack. They are ours until the file is closed.
+pub(crate) fn lock_stack() -> anyhow::Result<File> {
+    let stack = std::env::var_os("LONGSHORE_STACK_DIR")
+        .context("LONGSHORE_STACK_DIR is not set: run `make chaos`")?;
+    let path = Path::new(&stack).join("chaos.lock");
+    let file = fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("chaos: waiting for another one that works on this stack");
+        file.lock()?;
+    }
+    Ok(file)
 }
 
 /// The folder that holds all crates.

@@ -50,8 +50,8 @@ const ALARM: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
 const NEVER: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
-    let mut site = Site::create(world, "broker", &[]).await?;
-    let mut crew = Crew::start(&mut site);
+    let mut site = Site::create(world, "broker", None).await?;
+    let crew = Crew::start(&mut site);
     let client = site.client().await?;
     consuming(&site).await?;
     let mut findings = Findings::default();
@@ -69,11 +69,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         findings.broker_restarts += u32::from(fault.is_restart());
         findings.fault(fault.name());
     }
-    findings.add(oracle::judge(&mut site, std::mem::take(&mut crew.services), oracle::PATIENCE).await?);
-    if findings.violations.is_empty() {
-        site.remove().await?;
-    }
-    Ok(findings)
+    oracle::judge(site, crew.services, findings).await
 }
 
 /// The restarts, both kinds in turns, and the other faults in between.

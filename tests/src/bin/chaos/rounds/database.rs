@@ -39,7 +39,7 @@ impl Fault {
 const SOON: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
-    let mut site = Site::create(world, "database", &[]).await?;
+    let mut site = Site::create(world, "database", None).await?;
     let crew = Crew::start(&mut site);
     let mut findings = Findings::default();
     let faults = sequence(world);
@@ -64,11 +64,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         }
         findings.fault(fault.name());
     }
-    findings.add(oracle::judge(&mut site, crew.services, oracle::PATIENCE).await?);
-    if findings.violations.is_empty() {
-        site.remove().await?;
-    }
-    Ok(findings)
+    oracle::judge(site, crew.services, findings).await
 }
 
 fn sequence(world: &World) -> Vec<Fault> {

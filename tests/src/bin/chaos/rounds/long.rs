@@ -27,7 +27,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
 }
 
 async fn load(world: &World) -> anyhow::Result<Findings> {
-    let mut site = Site::create(world, "long", &[]).await?;
+    let mut site = Site::create(world, "long", None).await?;
     // What becomes of a message that comes again is no news to an operator.
     site.set("LONGSHORE_LOG", "debug");
     site.feed(&[FILE])?;
@@ -50,9 +50,5 @@ async fn load(world: &World) -> anyhow::Result<Findings> {
     }
     findings.fault("load beyond the consumer time-out");
     let scanner = site.start(Kind::Scanner, &[]);
-    findings.add(oracle::judge(&mut site, vec![scanner, worker], oracle::PATIENCE).await?);
-    if findings.violations.is_empty() {
-        site.remove().await?;
-    }
-    Ok(findings)
+    oracle::judge(site, vec![scanner, worker], findings).await
 }

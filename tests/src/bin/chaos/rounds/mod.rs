@@ -40,6 +40,11 @@ impl Round {
         rounds
     }
 
+    /// Whether it leaves the servers alone and measures no time: then others may run beside it.
+    pub(crate) fn disturbs_nobody(self) -> bool {
+        matches!(self, Self::Edges | Self::Stops | Self::Network)
+    }
+
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
         match self {
             Self::Edges => edges::run(world).await,

@@ -46,7 +46,7 @@ const DELAY: Duration = Duration::from_millis(150);
 const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
-    let mut site = Site::create(world, "network", &[]).await?;
+    let mut site = Site::create(world, "network", None).await?;
     let (postgres, rabbitmq) = (Proxy::to(&world.database_url).await, Proxy::to(&world.amqp_url).await);
     let database_url = postgres.url(site.database_url());
     site.set("DATABASE_URL", &database_url);
@@ -68,11 +68,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         }
         findings.fault(fault.name());
     }
-    findings.add(oracle::judge(&mut site, crew.services, oracle::PATIENCE).await?);
-    if findings.violations.is_empty() {
-        site.remove().await?;
-    }
-    Ok(findings)
+    oracle::judge(site, crew.services, findings).await
 }
 
 async fn throw(fault: Fault, proxy: &Proxy, world: &World) {

@@ -62,7 +62,7 @@ async fn stopped_worker(world: &World) -> anyhow::Result<Findings> {
     // It goes on as any other.
     site.feed(&[Size::Small, Size::Large])?;
     services.push(sleeper);
-    end(site, services, findings).await
+    oracle::judge(site, services, findings).await
 }
 
 /// A scanner that is stopped while it holds a dataset's lock does not keep others from their work for longer than the stall limit.
@@ -80,7 +80,7 @@ async fn stopped_scanner(world: &World) -> anyhow::Result<Findings> {
     findings.fault("SIGSTOP of a scanner");
     site.feed(&[Size::Small])?;
     services.push(sleeper);
-    end(site, services, findings).await
+    oracle::judge(site, services, findings).await
 }
 
 /// SIGTERM in mid-load: the load is finished within the grace.
@@ -95,7 +95,7 @@ async fn terminated(world: &World) -> anyhow::Result<Findings> {
         findings.violations.push(format!("{}: {} left its load, {status}", site.name, worker.name()));
     }
     let services = vec![site.start(Kind::Scanner, &[]), site.start(Kind::Worker, &[])];
-    end(site, services, findings).await
+    oracle::judge(site, services, findings).await
 }
 
 /// A second SIGTERM: it ends at once, and another worker loads the task.
@@ -112,11 +112,11 @@ async fn terminated_twice(world: &World) -> anyhow::Result<Findings> {
         findings.violations.push(format!("{}: {} goes on after a second SIGTERM", site.name, worker.name()));
     }
     let services = vec![site.start(Kind::Scanner, &[]), site.start(Kind::Worker, &[])];
-    end(site, services, findings).await
+    oracle::judge(site, services, findings).await
 }
 
 async fn site<'a>(world: &'a World, name: &str) -> anyhow::Result<Site<'a>> {
-    let mut site = Site::create(world, name, &[]).await?;
+    let mut site = Site::create(world, name, None).await?;
     site.set("LONGSHORE_STALL_LIMIT", &format!("{}s", world.size.stall_limit.as_secs()));
     Ok(site)
 }
@@ -141,12 +141,4 @@ pub(super) async fn copying_backend(client: &Client) -> anyhow::Result<Option<i3
 async fn is_done(what: &str, site: &Site<'_>, client: &Client, limit: Duration) -> anyhow::Result<()> {
     let look = async || Ok(Work::look(client, site).await?.for_worker().is_none().then_some(()));
     wait::until(&format!("{}: {what}", site.name), limit, look).await
-}
-
-async fn end(mut site: Site<'_>, services: Vec<Service>, mut findings: Findings) -> anyhow::Result<Findings> {
-    findings.add(oracle::judge(&mut site, services, oracle::PATIENCE).await?);
-    if findings.violations.is_empty() {
-        site.remove().await?;
-    }
-    Ok(findings)
 }
