@@ -51,6 +51,7 @@ enum Command {
     /// List files
     Files(files::FilesArgs),
     Rejects(rejects::RejectsArgs),
+    Why(why::WhyArgs),
     /// Try FAILED tasks again
     Retry(retry::RetryArgs),
     /// Exit with 0 if database and broker answer (for health checks)
@@ -107,6 +108,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tasks(args) => tasks::run(args).await,
         Command::Files(args) => files::run(args).await,
         Command::Rejects(args) => rejects::run(args).await,
+        Command::Why(args) => why::run(args).await,
         Command::Retry(args) => retry::run(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Sample(args) => sample::run(&args),

@@ -22,14 +22,15 @@ const WINDOW: i64 = 500;
 /// notices messages that were lost after their confirm.
 pub struct Relay {
     queue: Queue,
+    stall_limit: Duration,
     publisher: Option<Publisher>,
     lost: LostMessages,
 }
 
 impl Relay {
-    /// A relay that is not connected yet.
-    pub fn new(queue: Queue) -> Self {
-        Self { queue, publisher: None, lost: LostMessages::default() }
+    /// A relay that is not connected yet. Another that holds the lock and is silent for `stall_limit` loses it.
+    pub fn new(queue: Queue, stall_limit: Duration) -> Self {
+        Self { queue, stall_limit, publisher: None, lost: LostMessages::default() }
     }
 
     /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
@@ -40,7 +41,8 @@ impl Relay {
     pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
         let has_work = is_suspicious || !answered(ledger::unpublished(client, 1)).await?.is_empty();
-        if !has_work || !answered(ledger::try_lock(client, Lock::Relay)).await? {
+        if !has_work || !answered(ledger::try_lock_from_silent(client, Lock::Relay, self.stall_limit)).await?
+        {
             return Ok(0);
         }
         if is_suspicious {
@@ -107,8 +109,7 @@ impl Relay {
             .collect();
         edge::pass("relay::before_publish")?;
         if edge::is_sabotaged("sabotage::mark_before_confirm") {
-            let marks: Vec<(Uuid, i32)> = tasks.iter().map(|task| (task.id, task.attempt)).collect();
-            ledger::mark_published(client, &marks).await?;
+            ledger::mark_published(client, &tasks.iter().collect::<Vec<_>>()).await?;
             edge::pass("relay::after_mark")?;
         }
         let Published { confirmed, error } = self.publish(&messages).await?;
@@ -116,13 +117,12 @@ impl Relay {
         // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
         // round, a task would count as published that no broker ever took.
         let confirmed: Vec<&Unpublished> = tasks.iter().filter(|task| confirmed.contains(&task.id)).collect();
-        let marks: Vec<(Uuid, i32)> = confirmed.iter().map(|task| (task.id, task.attempt)).collect();
-        answered(ledger::mark_published(client, &marks)).await?;
+        answered(ledger::mark_published(client, &confirmed)).await?;
         edge::pass("relay::after_mark")?;
-        for task in confirmed {
+        for task in &confirmed {
             telemetry::metrics().tasks_published(&task.dataset, 1);
         }
-        error.map_or(Ok(marks.len() as u64), Err)
+        error.map_or(Ok(confirmed.len() as u64), Err)
     }
 
     async fn publish(&mut self, messages: &[(Uuid, Option<String>)]) -> anyhow::Result<Published> {

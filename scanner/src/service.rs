@@ -59,8 +59,11 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     info!(tick = %humantime::format_duration(config.tick), "scanner started");
+    let stall_limit = config.limits.stall_limit;
     // The relay waits for the broker, so it has a loop of its own: an outage there delays no scan and no rescue.
-    let relay = tokio::spawn(relay_until(stop.clone(), database, pool.clone(), queue, config.tick));
+    let relaying =
+        relay_until(stop.clone(), database, pool.clone(), Relay::new(queue, stall_limit), config.tick);
+    let relay = tokio::spawn(relaying);
     Books::new(pool, &config, stop).run(config.tick).await;
     if let Err(error) = relay.await {
         error!("the relay ended abnormally: {error}");
@@ -68,16 +71,15 @@ pub async fn run(
     info!("scanner stopped: told to");
 }
 
-async fn relay_until(stop: CancellationToken, database: Database, pool: Pool, queue: Queue, tick: Duration) {
+async fn relay_until(stop: CancellationToken, database: Database, pool: Pool, relay: Relay, tick: Duration) {
     let woken = Notify::new();
     tokio::select! {
-        () = relay_loop(pool, queue, tick, &woken, &stop) => {}
+        () = relay_loop(pool, relay, tick, &woken, &stop) => {}
         () = wake::by_notifications(&database, &woken) => {}
     }
 }
 
-async fn relay_loop(pool: Pool, queue: Queue, tick: Duration, woken: &Notify, stop: &CancellationToken) {
-    let mut relay = Relay::new(queue);
+async fn relay_loop(pool: Pool, mut relay: Relay, tick: Duration, woken: &Notify, stop: &CancellationToken) {
     let mut trouble = Trouble::new("publishing tasks");
     while trouble.pause_unless(woken.notified(), tick, stop).await {
         trouble.note(relay_tick(&pool, &mut relay, stop).await);

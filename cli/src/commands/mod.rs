@@ -14,4 +14,5 @@ pub(crate) mod scanner;
 pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod validate;
+pub(crate) mod why;
 pub(crate) mod worker;

@@ -142,7 +142,7 @@ async fn relay(
     // The connection is closed with the process, so nothing that it holds outlives an error.
     let client = pool.get().await?;
     let rescued = Rescuer::new(limits).look_until_sure(&client).await?;
-    let mut relay = Relay::new(queue);
+    let mut relay = Relay::new(queue, limits.stall_limit);
     let published = relay.publish_until_sure(&client, stop).await?;
     relay.close().await;
     Ok((rescued, published))

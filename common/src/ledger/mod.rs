@@ -5,6 +5,7 @@ mod apply;
 mod claims;
 mod datasets;
 mod files;
+mod history;
 mod leases;
 mod listing;
 mod loads;
@@ -28,6 +29,10 @@ pub use datasets::{
     datasets,
 };
 pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, waiting_files};
+pub use history::{
+    AttemptRecord, FileVersion, History, NewerVersion, Subject, TaskHistory, WaitingBatch, file_history,
+    task_history,
+};
 pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};

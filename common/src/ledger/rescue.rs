@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::outbox::WAKE_RELAY;
+
 /// A task that somebody works on, or should.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenTask {
@@ -91,7 +93,7 @@ pub async fn rescue(
 ) -> Result<Rescue, tokio_postgres::Error> {
     let row = client
         .query_opt(
-            "WITH died AS (
+            &format!("WITH died AS (
                  SELECT task_id, attempt, format(
                      '%s; its last heartbeat, at %s UTC, told of %s bytes and %s rows', worker,
                      to_char(heartbeat_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), bytes_read, rows_read) AS last_known
@@ -105,13 +107,13 @@ pub async fn rescue(
                          ELSE format('a worker died while it loaded the task: %s', last_known) END
                  FROM died
                  WHERE id = $1 AND task.attempt = $2 AND status = 'PROCESSING'
-                 RETURNING id, task.attempt, status, failure_msg
+                 RETURNING id, task.attempt, status, failure_msg, {WAKE_RELAY}
              ), ended AS (
                  UPDATE longshore.attempt
                  SET outcome = 'DIED', finished_time = now(), error = rescued.failure_msg
                  FROM rescued WHERE attempt.task_id = rescued.id AND attempt.attempt = rescued.attempt
              )
-             SELECT status FROM rescued",
+             SELECT status FROM rescued"),
             &[&task_id, &attempt, &max_deaths],
         )
         .await?;
@@ -154,9 +156,10 @@ pub async fn take_death_back(
         // No other attempt has begun, or the number would be another; and what an operator has retried is not FAILED.
         client
             .execute(
-                "UPDATE longshore.task
+                &format!("UPDATE longshore.task
                  SET status = 'NEW', due_time = now(), published_time = NULL, failure_msg = $3, modified_time = now()
-                 WHERE id = $1 AND attempt = $2 AND status = 'FAILED'",
+                 WHERE id = $1 AND attempt = $2 AND status = 'FAILED'
+                 RETURNING {WAKE_RELAY}"),
                 &[&task_id, &attempt, &error],
             )
             .await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, GenericClient, Transaction};
 use uuid::Uuid;
 
+use super::outbox::WAKE_RELAY;
 use crate::edge;
 
 /// The last statement before COMMIT: LOADED, if the attempt is still ours. Anything but `true` must not be committed.
@@ -56,10 +57,12 @@ pub async fn retry_later(
 pub async fn give_back(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     settle(
         client,
-        "UPDATE longshore.task
-         SET status = 'NEW', due_time = now(), published_time = NULL, modified_time = now()
-         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
-         RETURNING id, attempt, 'STOPPED' AS outcome, NULL AS failure_msg",
+        &format!(
+            "UPDATE longshore.task
+             SET status = 'NEW', due_time = now(), published_time = NULL, modified_time = now()
+             WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+             RETURNING id, attempt, 'STOPPED' AS outcome, NULL AS failure_msg, {WAKE_RELAY}"
+        ),
         &[&task_id, &attempt],
     )
     .await

@@ -19,6 +19,7 @@ async fn every_command_explains_itself() {
         "tasks",
         "files",
         "rejects",
+        "why",
         "retry",
         "health",
         "sample",

@@ -19,3 +19,4 @@ mod stopping;
 mod takeover;
 mod traces;
 mod validate;
+mod why;

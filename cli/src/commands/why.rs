@@ -1,0 +1,105 @@
+mod moments;
+mod state;
+mod story;
+#[cfg(test)]
+mod tests;
+mod unsettled;
+
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
+
+use clap::Args;
+use longshore_common::ledger::{self, History};
+use tokio_postgres::Client;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    connect::DatabaseArgs,
+    output::{self, WrongCall},
+};
+
+/// Say in plain words where a file or a task is, how it came there, and what happens next and when
+///
+/// Told from what is recorded in the database; nothing is changed and no file is looked at. Exit code 0 if the file or
+/// the task is known, whatever its state, and 2 if it is not.
+///
+/// --json prints the facts: {"now", "versions": […]} for a file, the newest version first, each with its "task";
+/// {"now", "task": {…}} for a task. A task has its "attempts" in their order.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// A file's URI as `longshore files` shows it, or its local path, or a task's id
+    #[arg(value_name = "URI|TASK")]
+    subject: OsString,
+    /// Print one JSON value
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: DatabaseArgs,
+}
+
+pub(crate) async fn run(args: WhyArgs) -> anyhow::Result<ExitCode> {
+    let named = Named::read(&args.subject)?;
+    let pool = args.servers.pool("longshore why", 1).await?;
+    let mut client = pool.get().await?;
+    let history = named.history(&mut client).await?.ok_or_else(|| named.unknown())?;
+    if args.json {
+        output::print_json(&history)?;
+    } else {
+        output::print(&story::tell(&history))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the caller asks about.
+#[derive(Debug, PartialEq)]
+enum Named {
+    Task(Uuid),
+    File(String),
+}
+
+impl Named {
+    fn read(name: &OsStr) -> Result<Self, WrongCall> {
+        let text = name.to_str();
+        if let Some(id) = text.and_then(|text| Uuid::try_parse(text).ok()) {
+            return Ok(Self::Task(id));
+        }
+        let is_uri = text.is_some_and(|text| text.contains("://"));
+        let path = match text.filter(|_| is_uri).map(Url::parse) {
+            // One file has many spellings as a URI; the ledger has the one that its path gives.
+            Some(Ok(url)) if url.scheme() == "file" => url.to_file_path().ok(),
+            Some(_) => None,
+            None => std::path::absolute(name).ok(),
+        };
+        let uri = path.and_then(|path| Url::from_file_path(path).ok()).map(lexically_normal);
+        match (uri, text) {
+            (Some(uri), _) => Ok(Self::File(uri)),
+            (None, Some(text)) if is_uri => Ok(Self::File(text.to_owned())),
+            _ => Err(WrongCall(format!("`{}` is no task, URI or path", name.display()))),
+        }
+    }
+
+    async fn history(&self, client: &mut Client) -> Result<Option<History>, tokio_postgres::Error> {
+        match self {
+            Self::Task(id) => ledger::task_history(client, *id).await,
+            Self::File(uri) => ledger::file_history(client, uri).await,
+        }
+    }
+
+    fn unknown(&self) -> WrongCall {
+        WrongCall(match self {
+            Self::Task(id) => format!("there is no task {id}; `longshore tasks` lists those that exist"),
+            Self::File(uri) => format!(
+                "no scan has found {uri}; `longshore files` lists the files that are known, and `longshore scan` says \
+                 how many it skips and why"
+            ),
+        })
+    }
+}
+
+/// Without `.` and `..`, as a listing's paths are.
+fn lexically_normal(url: Url) -> String {
+    Url::parse(url.as_str()).unwrap_or(url).into()
+}

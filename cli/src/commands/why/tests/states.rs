@@ -1,0 +1,210 @@
+//! What is said of each state.
+
+use std::time::Duration;
+
+use longshore_common::{
+    dataset::HumanDuration,
+    ledger::{AttemptRecord, FileVersion, RowCounts, TaskHistory, WaitingBatch},
+};
+
+use super::{NEWER_TASK, at, attempt, beating, newer, task, version};
+use crate::commands::why::state;
+
+const IN_QUEUE: &str =
+    "`longshore status` shows the queue and who consumes it; `longshore worker` starts a worker.";
+const UNPUBLISHED: &str = "The scanner service publishes it within its tick (LONGSHORE_TICK), once RabbitMQ answers; \
+                           without the service, `longshore scan` does.";
+const DUE_LATER: &str = "Then the scanner service publishes it within its tick (LONGSHORE_TICK), and the next free worker \
+                         takes it; without the service, `longshore scan` publishes.";
+
+#[test]
+fn a_task_that_waits_says_for_what_and_why_again() {
+    let new = task("NEW");
+    let published = TaskHistory { published_time: Some(at(-3)), ..new.clone() };
+    let in_queue = "NEW: published at 2026-03-01T11:59:57Z (3.0s ago), waits in the queue for a worker.";
+    let failed_twice = TaskHistory {
+        due_time: at(4),
+        first_failure_time: Some(at(-20)),
+        failure_msg: Some("the store failed".to_owned()),
+        attempts: vec![
+            // Before an operator's retry, which counts anew.
+            AttemptRecord { finished_time: Some(at(-25)), ..attempt(1, Some("RETRY"), Some("x")) },
+            AttemptRecord { finished_time: Some(at(-20)), ..attempt(2, Some("RETRY"), Some("y")) },
+            attempt(3, Some("RETRY"), Some("the store failed\nLOADED")),
+        ],
+        ..new.clone()
+    };
+    let ended = |outcome, error| TaskHistory {
+        attempts: vec![attempt(1, Some(outcome), error)],
+        failure_msg: Some("broken".to_owned()),
+        ..published.clone()
+    };
+    let retried = "An operator retried it at 2026-03-01T11:59:00Z (1m ago); before, it had FAILED: broken";
+    let cases: [(TaskHistory, &[&str]); 9] = [
+        (new, &["NEW: not published yet.", UNPUBLISHED]),
+        (published.clone(), &[in_queue, IN_QUEUE]),
+        (
+            failed_twice,
+            &[
+                "NEW: not due before 2026-03-01T12:00:04Z (in 4.0s).",
+                "Attempt 3 failed at 2026-03-01T11:59:50Z (10.0s ago), perhaps not for good: the store failed\\nLOADED",
+                "It has failed 2 times, first at 2026-03-01T11:59:40Z (20.0s ago); it is FAILED if it still fails \
+                 LONGSHORE_RETRY_FOR after that.",
+                DUE_LATER,
+            ],
+        ),
+        (
+            ended("STOPPED", None),
+            &[
+                in_queue,
+                "Attempt 1 was given back at 2026-03-01T11:59:50Z (10.0s ago), because its worker was told to stop; that \
+                 counts for nothing.",
+                IN_QUEUE,
+            ],
+        ),
+        (
+            TaskHistory { deaths: 2, ..ended("DIED", Some("the worker died")) },
+            &[
+                in_queue,
+                "Attempt 1 ended at 2026-03-01T11:59:50Z (10.0s ago), because its worker host-1 died; the next one loads \
+                 the task alone.",
+                "2 workers died while loading it; at LONGSHORE_MAX_DEATHS it is FAILED as poison.",
+                IN_QUEUE,
+            ],
+        ),
+        (
+            ended("EVICTED", Some("silent for 61s")),
+            &[
+                in_queue,
+                "Attempt 1 ended at 2026-03-01T11:59:50Z (10.0s ago), EVICTED: silent for 61s",
+                IN_QUEUE,
+            ],
+        ),
+        // Retried after a failure, after poison, and after it was carved out of a batch.
+        (ended("FAILED", Some("broken")), &[in_queue, retried, IN_QUEUE]),
+        (ended("DIED", Some("the worker died")), &[in_queue, retried, IN_QUEUE]),
+        (
+            TaskHistory { failure_msg: Some("broken".to_owned()), ..published.clone() },
+            &[in_queue, retried, IN_QUEUE],
+        ),
+    ];
+    for (task, expected) in cases {
+        assert_eq!(state::of_task(&task, at(0)), expected);
+    }
+}
+
+#[test]
+fn a_task_that_is_processing_says_whether_its_worker_lives() {
+    let claimed = "PROCESSING: claimed at 2026-03-01T11:59:30Z (30.0s ago) by worker host-1, attempt 1.";
+    let with = |attempt, is_leased| {
+        let task = TaskHistory { is_leased, attempts: vec![attempt], ..task("PROCESSING") };
+        state::of_task(&task, at(0))
+    };
+    let alive = with(beating(-3), true);
+    assert_eq!(alive[..2], [claimed, "At its last heartbeat, 3.0s ago, it had read 1 row (4,096 bytes)."]);
+    assert!(
+        alive[2].starts_with("Its rows appear all at once when it is LOADED. If the worker dies before that")
+    );
+    let silent = with(beating(-16), true);
+    assert!(silent[2].starts_with("The worker has been silent for 16.0s, though"), "{silent:?}");
+    assert!(silent[3].contains("LONGSHORE_STALL_LIMIT"), "{silent:?}");
+    let gone = with(attempt(1, None, None), false);
+    assert_eq!(gone[..2], [claimed, "It has not said yet how far it is."]);
+    assert!(gone[2].starts_with("Nobody holds its lease"), "{gone:?}");
+    assert!(gone[3].contains("makes it NEW again") && gone[3].contains("`longshore scan`"), "{gone:?}");
+    let just_claimed = with(AttemptRecord { started_time: at(-1), ..attempt(1, None, None) }, true);
+    assert!(just_claimed[2].starts_with("Its rows appear"), "{just_claimed:?}");
+}
+
+#[test]
+fn a_task_that_failed_says_what_to_do_unless_a_newer_version_took_its_place() {
+    let own = TaskHistory {
+        failure_msg: Some("no such column".to_owned()),
+        attempts: vec![attempt(1, Some("FAILED"), Some("no such column"))],
+        ..task("FAILED")
+    };
+    let carved = TaskHistory { attempts: Vec::new(), ..own.clone() };
+    let failed = "FAILED at 2026-03-01T11:59:50Z (10.0s ago): no such column";
+    let carved_out =
+        "It was taken out of its batch, so that the other files could load; its attempt was the batch's.";
+    let by_itself = "Nothing happens to it by itself.";
+    let mend = "If the file is at fault, put a mended one in its place: the next scan finds it as a new version and loads \
+                that.";
+    let retry = "If something else was, such as the spec, the table or the store, mend it, then `longshore retry \
+                 019c0000-0000-7000-8000-000000000001`.";
+    let left = "It has taken this one's place: nothing happens here any more, and a retry leaves it alone.";
+    let cases: [(TaskHistory, &[&str]); 4] = [
+        (own.clone(), &[failed, by_itself, mend, retry]),
+        (carved.clone(), &[failed, carved_out, by_itself, mend, retry]),
+        (
+            TaskHistory { superseded_by: newer("LOADED", Some(NEWER_TASK)), ..carved },
+            &[
+                failed,
+                carved_out,
+                "A newer version of the file, modified 2026-03-01T11:59:55Z (_file_id 9), is LOADED in task \
+                 019c0000-0000-7000-8000-000000000002.",
+                left,
+            ],
+        ),
+        (
+            TaskHistory { files: 2, superseded_by: newer("SCANNED", None), ..own },
+            &[
+                failed,
+                "All its files have newer versions; that of the first one, modified 2026-03-01T11:59:55Z (_file_id 9), is \
+                 SCANNED.",
+                left,
+            ],
+        ),
+    ];
+    for (task, expected) in cases {
+        assert_eq!(state::of_task(&task, at(0)), expected);
+    }
+}
+
+#[test]
+fn a_task_and_a_file_that_are_loaded_say_how_many_rows_each_has() {
+    let rows = |rejected| Some(RowCounts { read: 1200, loaded: 1200 - rejected, rejected });
+    let task = TaskHistory {
+        files: 3,
+        rows: rows(5),
+        attempts: vec![attempt(1, Some("LOADED"), None)],
+        ..task("LOADED")
+    };
+    let loaded = "LOADED at 2026-03-01T11:59:50Z (10.0s ago) by worker host-1, attempt 1.";
+    let of_task = [
+        loaded,
+        "Rows: 1,200 read = 1,195 loaded + 5 rejected.",
+        "`longshore rejects orders` shows the rejected ones, and why.",
+    ];
+    assert_eq!(state::of_task(&task, at(0)), of_task);
+    let replaced = "New content under this name is not loaded, only counted (changed_after_load).";
+    let clean = FileVersion { rows: rows(0), ..version(Some(task.clone())) };
+    let of_clean = [loaded, "Rows: 1,200 read = 1,200 loaded + 0 rejected.", replaced];
+    assert_eq!(state::of_version(&clean, at(0)), of_clean);
+    let file_name = "file:///srv/$(reboot).csv".to_owned();
+    let hostile = FileVersion { rows: rows(1), file_name, ..version(Some(task)) };
+    let told = state::of_version(&hostile, at(0));
+    assert_eq!(told[2], "`longshore rejects 'file:///srv/$(reboot).csv'` shows the rejected ones, and why.");
+}
+
+#[test]
+fn a_file_without_a_task_says_until_when_it_is_held_back() {
+    let max_wait = HumanDuration(Duration::from_secs(300));
+    let waiting = |until| {
+        let waiting = Some(WaitingBatch { files: 2, max_wait, until });
+        state::of_version(&FileVersion { waiting, ..version(None) }, at(0))
+    };
+    assert_eq!(
+        waiting(at(90)),
+        [
+            "SCANNED: waits for its batch; 2 files of dataset orders waiting.",
+            "The batch is sent when it is full, and at the latest at 2026-03-01T12:01:30Z (in 1m 30s): batch.max_wait (5m) \
+             after the oldest of them was found.",
+            "The scanner service does that; without it, the first `longshore scan` from then on.",
+            "`longshore scan orders --flush` sends it now.",
+        ]
+    );
+    let due = waiting(at(-90));
+    assert!(due[1].starts_with("The batch has been due since 2026-03-01T11:58:30Z (1m 30s ago)"), "{due:?}");
+    assert!(due[2].ends_with("without it, `longshore scan orders` does."), "{due:?}");
+}

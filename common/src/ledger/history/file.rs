@@ -1,0 +1,128 @@
+//! A file: its versions, and what became of each.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio_postgres::{Row, Transaction, types::Json};
+use uuid::Uuid;
+
+use super::task::{self, TaskHistory};
+use crate::{
+    dataset::{Batch, HumanDuration},
+    ledger::overview::RowCounts,
+};
+
+/// One version of a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileVersion {
+    /// `longshore.file.id`, which rows carry as `_file_id`.
+    pub id: i64,
+    /// Its dataset's name.
+    pub dataset: String,
+    /// Full URI.
+    pub file_name: String,
+    /// By the store.
+    pub file_modified_time: DateTime<Utc>,
+    /// As stored.
+    pub size_in_bytes: i64,
+    /// Empty where the store's etag does not describe content.
+    pub etag: String,
+    /// When a scan recorded it.
+    pub created_time: DateTime<Utc>,
+    /// SCANNED, or the state of its task.
+    pub status: String,
+    /// The next version of the same file, which was enlisted because this one had not been loaded.
+    pub superseded_by: Option<i64>,
+    /// Its rows, if it is loaded.
+    pub rows: Option<RowCounts>,
+    /// What it waits for, if no task has it yet.
+    pub waiting: Option<WaitingBatch>,
+    /// Its task.
+    pub task: Option<TaskHistory>,
+}
+
+/// A partial batch that waits for more files.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct WaitingBatch {
+    /// Files of the dataset that no task has yet.
+    pub files: i64,
+    /// For how long the oldest of them may wait: the dataset's `batch.max_wait`.
+    pub max_wait: HumanDuration,
+    /// When the batch is sent, full or not.
+    pub until: DateTime<Utc>,
+}
+
+/// Reads all versions of a file, the newest first.
+pub(super) async fn read(
+    snapshot: &Transaction<'_>,
+    uri: &str,
+) -> Result<Vec<FileVersion>, tokio_postgres::Error> {
+    let rows = snapshot
+        .query(
+            "SELECT file.id, dataset.name, file.uri, file.file_modified_time, file.size_in_bytes, file.etag,
+                    file.created_time, file.superseded_by, file.dataset_id, file.task_id,
+                    file_load.rows_read, file_load.rows_loaded, file_load.rows_rejected
+             FROM longshore.file
+             JOIN longshore.dataset ON dataset.id = file.dataset_id
+             LEFT JOIN longshore.file_load ON file_load.file_id = file.id
+             WHERE file.uri = $1
+             ORDER BY file.id DESC",
+            &[&uri],
+        )
+        .await?;
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in &rows {
+        versions.push(version(snapshot, row).await?);
+    }
+    Ok(versions)
+}
+
+async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, tokio_postgres::Error> {
+    let task_id: Option<Uuid> = row.try_get("task_id")?;
+    let (task, waiting) = match task_id {
+        Some(id) => (task::read(snapshot, id).await?, None),
+        None => (None, Some(waiting_batch(snapshot, row.try_get("dataset_id")?).await?)),
+    };
+    Ok(FileVersion {
+        id: row.try_get("id")?,
+        dataset: row.try_get("name")?,
+        file_name: row.try_get("uri")?,
+        file_modified_time: row.try_get("file_modified_time")?,
+        size_in_bytes: row.try_get("size_in_bytes")?,
+        etag: row.try_get("etag")?,
+        created_time: row.try_get("created_time")?,
+        status: task.as_ref().map_or_else(|| "SCANNED".to_owned(), |task| task.status.clone()),
+        superseded_by: row.try_get("superseded_by")?,
+        rows: rows_of(row)?,
+        waiting,
+        task,
+    })
+}
+
+fn rows_of(row: &Row) -> Result<Option<RowCounts>, tokio_postgres::Error> {
+    let Some(read) = row.try_get("rows_read")? else { return Ok(None) };
+    Ok(Some(RowCounts { read, loaded: row.try_get("rows_loaded")?, rejected: row.try_get("rows_rejected")? }))
+}
+
+/// The dataset's SCANNED files, of which there is at least one.
+async fn waiting_batch(
+    snapshot: &Transaction<'_>,
+    dataset_id: i32,
+) -> Result<WaitingBatch, tokio_postgres::Error> {
+    let row = snapshot
+        .query_one(
+            "SELECT waiting.files, waiting.oldest, coalesce(dataset_version.spec -> 'batch', '{}')
+             FROM longshore.dataset
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
+             CROSS JOIN LATERAL (
+                 SELECT count(*) AS files, min(created_time) AS oldest
+                 FROM longshore.file WHERE file.dataset_id = dataset.id AND file.task_id IS NULL
+             ) AS waiting
+             WHERE dataset.id = $1",
+            &[&dataset_id],
+        )
+        .await?;
+    let oldest: DateTime<Utc> = row.try_get(1)?;
+    let Json(Batch { max_wait, .. }) = row.try_get(2)?;
+    Ok(WaitingBatch { files: row.try_get(0)?, max_wait, until: oldest + max_wait.0 })
+}
