@@ -90,8 +90,8 @@ async fn kill_scanner(
     crew.services[place].signal("KILL");
     let time = now();
     // Looked at again: it may have been done in the meantime.
-    let is_waiting = Work::look(client, site).await?.for_scanner() <= Some(State::NewUnpublished);
-    if is_waiting && state.is_some() {
+    let left = Work::look(client, site).await?.for_scanner();
+    if left.is_some_and(|left| left <= State::NewUnpublished) {
         let goes_on = "SELECT count(*) FROM longshore.task WHERE published_time > to_timestamp($1::float8)";
         let published = async || {
             let tasks: i64 = client.query_one(goes_on, &[&time]).await?.get(0);
