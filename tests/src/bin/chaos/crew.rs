@@ -63,6 +63,18 @@ pub(crate) async fn load(site: &mut Site<'_>, client: &Client) -> anyhow::Result
     Work::look(client, site).await
 }
 
+/// Waits for a random moment of at most so many milliseconds at which there is unfinished work.
+pub(crate) async fn at_work(site: &mut Site<'_>, client: &Client, milliseconds: u64) -> anyhow::Result<Work> {
+    loop {
+        load(site, client).await?;
+        random_moment(site, milliseconds).await;
+        let work = Work::look(client, site).await?;
+        if work.open_tasks() > 0 {
+            return Ok(work);
+        }
+    }
+}
+
 /// A moment of at most so many milliseconds.
 pub(crate) async fn random_moment(site: &mut Site<'_>, milliseconds: u64) {
     let moment = site.random.random_range(0..milliseconds);

@@ -9,6 +9,8 @@ use crate::{service::Kind, work::State};
 pub(crate) struct Findings {
     /// What must never be, a sentence each.
     pub(crate) violations: Vec<String>,
+    /// What sabotages did, and was found.
+    pub(crate) caught: Vec<String>,
     pub(crate) rows_checked: u64,
     pub(crate) rows_lost: u64,
     pub(crate) rows_twice: u64,
@@ -29,6 +31,7 @@ pub(crate) struct Findings {
 impl Findings {
     pub(crate) fn add(&mut self, other: Self) {
         self.violations.extend(other.violations);
+        self.caught.extend(other.caught);
         self.rows_checked += other.rows_checked;
         self.rows_lost += other.rows_lost;
         self.rows_twice += other.rows_twice;

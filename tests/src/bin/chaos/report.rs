@@ -51,7 +51,7 @@ struct Line<'a> {
     value: f64,
     unit: &'a str,
     goal: Option<f64>,
-    seed: u64,
+    seed: u32,
 }
 
 /// What the rounds that were run have measured.
@@ -79,9 +79,14 @@ fn figures(findings: &Findings, world: &World) -> Vec<Figure> {
         seconds("scanner_takeover_s", &findings.scanner_takeovers, 3.0),
         seconds("broker_recovery_s", &findings.broker_recoveries, 5.0),
     ];
-    let without_goal = [("rows_checked", findings.rows_checked, "rows"), ("seed", world.seed, "seed")].map(
-        |(name, value, unit)| Figure { name, value: value as f64, unit, goal: None, remark: String::new() },
-    );
+    let without_goal = [("rows_checked", findings.rows_checked, "rows"), ("seed", world.seed.into(), "seed")]
+        .map(|(name, value, unit)| Figure {
+            name,
+            value: value as f64,
+            unit,
+            goal: None,
+            remark: String::new(),
+        });
     counts.into_iter().chain(times).flatten().chain(without_goal).collect()
 }
 
@@ -113,8 +118,12 @@ pub(crate) fn table(findings: &Findings, world: &World) -> String {
     let kills = findings.kills.iter().map(|((kind, state), count)| format!("{kind} at {state}: {count}"));
     let edges = findings.edges.iter().map(|(edge, actions)| format!("{edge}: {}", actions.join(", ")));
     let faults = findings.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
-    let sections: [(&str, Vec<String>); 3] =
-        [("kills", kills.collect()), ("edges", edges.collect()), ("other faults", faults.collect())];
+    let sections: [(&str, Vec<String>); 4] = [
+        ("kills", kills.collect()),
+        ("edges", edges.collect()),
+        ("other faults", faults.collect()),
+        ("sabotage that was caught", findings.caught.clone()),
+    ];
     let mut text = table.trim_fmt();
     for (title, lines) in sections.into_iter().filter(|(_, lines)| !lines.is_empty()) {
         text.push_str(&format!("\n\n{title}\n  {}", lines.join("\n  ")));

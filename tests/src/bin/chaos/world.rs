@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) amqp_url: String,
     /// Holds the files and logs of all rounds.
     pub(crate) folder: PathBuf,
-    pub(crate) seed: u64,
+    pub(crate) seed: u32,
     pub(crate) size: Size,
     pub(crate) rounds: Vec<Round>,
     /// Sites stay when all is well, too.
@@ -42,7 +42,7 @@ pub(crate) struct Size {
 impl World {
     /// Random numbers of a round's own: its faults are the same whatever other rounds run.
     pub(crate) fn random(&self, round: &str) -> StdRng {
-        StdRng::seed_from_u64(self.seed ^ hash(round))
+        StdRng::seed_from_u64(u64::from(self.seed) ^ hash(round))
     }
 
     pub(crate) fn folder_of(&self, site: &str) -> PathBuf {

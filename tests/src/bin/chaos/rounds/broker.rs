@@ -59,8 +59,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     let progress = Progress::new("broker", faults.len() as u64);
     for fault in faults {
         progress.begin(fault.name());
-        until_unfinished(&mut site, &client).await?;
-        crew::random_moment(&mut site, 700).await;
+        crew::at_work(&mut site, &client, 700).await?;
         let answers = throw(fault, &site, world).await?;
         let recovery = consuming(&site).await?.duration_since(answers);
         if !matches!(fault, Fault::Purge | Fault::MemoryAlarm) {
@@ -119,12 +118,6 @@ async fn throw(fault: Fault, site: &Site<'_>, world: &World) -> anyhow::Result<I
         }
     }
     Ok(Instant::now())
-}
-
-/// Adds files until there is something to do.
-async fn until_unfinished(site: &mut Site<'_>, client: &tokio_postgres::Client) -> anyhow::Result<()> {
-    while crew::load(site, client).await?.open_tasks() == 0 {}
-    Ok(())
 }
 
 /// Waits until every worker consumes; gives the time.

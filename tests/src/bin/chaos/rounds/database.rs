@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_tests::Progress;
+use longshore_tests::{Progress, Servers};
 use tokio_postgres::Client;
 
 use super::stops::copying_backend;
@@ -47,16 +47,13 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     for fault in faults {
         progress.begin(fault.name());
         let client = site.client().await?;
-        // A load after the last fault: it goes on by itself.
-        let backend = loading(&mut site, &client).await?;
         match fault {
-            Fault::Terminate => {
-                client.query("SELECT pg_terminate_backend($1)", &[&backend]).await?;
-            }
-            // It may have finished its load and gone since.
-            Fault::KillBackend => world.servers.kill_backend(backend).await?,
+            Fault::Terminate => terminate(&mut site, &client).await?,
+            Fault::KillBackend => kill(&mut site, &client, &world.servers).await?,
             Fault::Restart => {
-                crew::random_moment(&mut site, 700).await;
+                // A load since the last fault: it goes on by itself.
+                loading(&mut site, &client).await?;
+                crew::at_work(&mut site, &client, 700).await?;
                 world.servers.stop_postgres_immediately().await?;
                 world.servers.start_postgres().await?;
                 findings.database_restarts += 1;
@@ -77,6 +74,25 @@ fn sequence(world: &World) -> Vec<Fault> {
     }
     faults.extend(others);
     faults
+}
+
+/// Terminates a backend in mid-COPY.
+async fn terminate(site: &mut Site<'_>, client: &Client) -> anyhow::Result<()> {
+    wait::until("a COPY to terminate", SOON, async || {
+        let backend = loading(site, client).await?;
+        let terminated: bool = client.query_one("SELECT pg_terminate_backend($1)", &[&backend]).await?.get(0);
+        Ok(terminated.then_some(()))
+    })
+    .await
+}
+
+/// Kills a backend in mid-COPY; one that has gone in the meantime is no fault.
+async fn kill(site: &mut Site<'_>, client: &Client, servers: &Servers) -> anyhow::Result<()> {
+    wait::until("a COPY to kill", SOON, async || {
+        let backend = loading(site, client).await?;
+        Ok(servers.kill_backend(backend).await.ok())
+    })
+    .await
 }
 
 /// Adds files until a COPY runs; gives its backend.

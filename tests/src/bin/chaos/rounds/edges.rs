@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use futures_util::{StreamExt, stream};
 use longshore_tests::Progress;
 
-use super::sabotage;
+use super::sabotage::Sabotage;
 use crate::{
     edge::{self, Action, Case, Way},
     findings::Findings,
@@ -32,8 +33,11 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     let actions = if world.size.is_full { &Action::ALL[..] } else { &[Action::Kill] };
     let mut cases: Vec<Case> =
         actions.iter().flat_map(|action| edge::ALL.map(|edge| Case { edge, action: *action })).collect();
-    let telling = sabotage::ALL.map(sabotage::Sabotage::unmasked_by);
-    cases.extend(telling.into_iter().filter(|case| !cases.contains(case)).collect::<Vec<_>>());
+    for sabotage in Sabotage::value_variants() {
+        if !cases.contains(&sabotage.unmasked_by()) {
+            cases.push(sabotage.unmasked_by());
+        }
+    }
     run_cases(world, cases).await
 }
 

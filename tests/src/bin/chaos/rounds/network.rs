@@ -58,8 +58,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     let progress = Progress::new("network", faults.len() as u64);
     for fault in faults {
         progress.begin(fault.name());
-        while crew::load(&mut site, &client).await?.processing == 0 {}
-        crew::random_moment(&mut site, 700).await;
+        crew::at_work(&mut site, &client, 700).await?;
         for proxy in [&postgres, &rabbitmq] {
             throw(fault, proxy, world).await;
         }

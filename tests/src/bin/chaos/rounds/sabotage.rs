@@ -7,6 +7,7 @@ use futures_util::future;
 use super::edges;
 use crate::{
     edge::{Action, Case, RELAY_AFTER_MARK, WORKER_AFTER_COMMIT, WORKER_IN_COPY},
+    findings::Findings,
     world::World,
 };
 
@@ -23,9 +24,6 @@ pub(crate) enum Sabotage {
     /// The relay marks tasks as published before it publishes them
     MarkBeforeConfirm,
 }
-
-pub(crate) const ALL: [Sabotage; 4] =
-    [Sabotage::AckBeforeCommit, Sabotage::LoadedApart, Sabotage::NoFence, Sabotage::MarkBeforeConfirm];
 
 impl Sabotage {
     /// As in `FAILPOINTS`, behind `sabotage::`.
@@ -54,18 +52,18 @@ impl Sabotage {
     }
 }
 
-/// Gives those that are not caught; says of each what it did.
-pub(crate) async fn run(world: &World, sabotages: &[Sabotage]) -> anyhow::Result<Vec<Sabotage>> {
+/// What each of them does must be found; one that is not caught is a violation.
+pub(crate) async fn run(world: &World, sabotages: &[Sabotage]) -> anyhow::Result<Findings> {
     let trials = sabotages.iter().map(async |sabotage| {
         let found = edges::try_edge(world, sabotage.unmasked_by(), Some(sabotage.name())).await;
-        found.with_context(|| format!("sabotage {}", sabotage.name()))
+        found.with_context(|| sabotage.name())
     });
-    let mut missed = Vec::new();
+    let mut findings = Findings::default();
     for (sabotage, found) in sabotages.iter().zip(future::join_all(trials).await) {
-        match found?.violations.first() {
-            Some(first) => println!("sabotage caught: {first}"),
-            None => missed.push(*sabotage),
+        match found?.violations.into_iter().next() {
+            Some(first) => findings.caught.push(first),
+            None => findings.violations.push(format!("the sabotage {} was not caught", sabotage.name())),
         }
     }
-    Ok(missed)
+    Ok(findings)
 }
