@@ -92,7 +92,11 @@ async fn kill_scanner(
     // Looked at again: it may have been done in the meantime.
     let left = Work::look(client, site).await?.for_scanner();
     if left.is_some_and(|left| left <= State::NewUnpublished) {
-        let goes_on = "SELECT count(*) FROM longshore.task WHERE published_time > to_timestamp($1::float8)";
+        // A task that a worker claims before the relay has marked it stays without the mark.
+        let goes_on = "SELECT count(*) FROM longshore.task
+                       LEFT JOIN longshore.attempt ON task_id = task.id AND attempt.attempt = 1
+                       WHERE published_time > to_timestamp($1::float8)
+                          OR published_time IS NULL AND started_time > to_timestamp($1::float8)";
         let published = async || {
             let tasks: i64 = client.query_one(goes_on, &[&time]).await?.get(0);
             Ok((tasks > 0).then(now))
@@ -100,7 +104,8 @@ async fn kill_scanner(
         match wait::within(Duration::from_secs(30), published).await? {
             Some(published) => findings.scanner_takeovers.push(published - time),
             None => {
-                findings.violations.push(format!("{}: no scanner published anything for 30 s", site.name))
+                let violation = format!("{}: no scanner published anything for 30 s", site.name);
+                findings.violations.push(violation);
             }
         }
     }

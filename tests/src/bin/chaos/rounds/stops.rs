@@ -32,10 +32,10 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     progress.begin("SIGSTOP of a loading worker and of a scanner, SIGTERM once and twice");
     // They mostly wait.
     let (worker, scanner, once, twice) = tokio::join!(
-        stopped_worker(world),
-        stopped_scanner(world),
-        terminated(world),
-        terminated_twice(world)
+        Box::pin(stopped_worker(world)),
+        Box::pin(stopped_scanner(world)),
+        Box::pin(terminated(world)),
+        Box::pin(terminated_twice(world)),
     );
     let mut findings = Findings::default();
     for found in [worker?, scanner?, once?, twice?] {
