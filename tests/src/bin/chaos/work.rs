@@ -80,6 +80,11 @@ impl Work {
         self.unpublished + self.published + self.processing
     }
 
+    /// Whether there is something that a scanner does at its next tick, without a scan.
+    pub(crate) fn waits_for_a_tick(&self) -> bool {
+        self.scanned + self.unpublished > 0
+    }
+
     /// The first state in which there is unfinished work, of those that a scanner sees to.
     pub(crate) fn for_scanner(&self) -> Option<State> {
         self.first(&[

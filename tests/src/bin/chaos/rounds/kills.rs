@@ -90,8 +90,7 @@ async fn kill_scanner(
     crew.services[place].signal("KILL");
     let time = now();
     // Looked at again: it may have been done in the meantime.
-    let left = Work::look(client, site).await?.for_scanner();
-    if left.is_some_and(|left| left <= State::NewUnpublished) {
+    if Work::look(client, site).await?.waits_for_a_tick() {
         // A task that a worker claims before the relay has marked it stays without the mark.
         let goes_on = "SELECT count(*) FROM longshore.task
                        LEFT JOIN longshore.attempt ON task_id = task.id AND attempt.attempt = 1
