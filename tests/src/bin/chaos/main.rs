@@ -92,30 +92,29 @@ fn world(args: &Args) -> anyhow::Result<World> {
     })
 }
 
-/// Runs what was asked for.
+/// Runs what was asked for: first, side by side, what leaves the servers alone and measures no time.
 async fn all_rounds(world: &World, args: &Args) -> Findings {
-    let mut findings = Findings::default();
     let (beside, alone): (Vec<Round>, Vec<Round>) =
         world.rounds.iter().partition(|round| round.disturbs_nobody());
-    let beside =
-        beside.into_iter().map(async |round| come_to_an_end(round.run(world).await, &args::name(&round)));
-    future::join_all(beside).await.into_iter().for_each(|found| findings.add(found));
+    let run = async |round: Round| come_to_an_end(round.run(world).await, &args::name(&round));
+    let (found, caught) =
+        future::join(future::join_all(beside.into_iter().map(run)), all_sabotages(world, args)).await;
+    let mut findings = come_to_an_end(caught, "sabotage");
+    found.into_iter().for_each(|found| findings.add(found));
     for round in alone {
-        findings.add(come_to_an_end(round.run(world).await, &args::name(&round)));
+        findings.add(run(round).await);
     }
-    findings.add(come_to_an_end(all_sabotages(world, args).await, "sabotage"));
     findings
 }
 
 async fn all_sabotages(world: &World, args: &Args) -> anyhow::Result<Findings> {
     let sabotages = args.sabotages();
-    let mut findings = Findings::default();
+    let mut findings = sabotage::run(world, &sabotages).await?;
     if !world.rounds.contains(&Round::Edges) {
         // What is found with a sabotage must not be found without.
         let cases = sabotages.iter().map(|sabotage| sabotage.unmasked_by()).collect();
         findings.add(edges::run_cases(world, cases).await?);
     }
-    findings.add(sabotage::run(world, &sabotages).await?);
     Ok(findings)
 }
 

@@ -35,70 +35,82 @@ pub(crate) fn conditions(world: &World) -> String {
     lines.join("\n")
 }
 
-/// A number with its goal.
+/// A number with its goal, as a JSON line has it.
+#[derive(Serialize)]
 struct Figure {
+    #[serde(rename = "figure")]
     name: &'static str,
     value: f64,
     unit: &'static str,
+    #[serde(serialize_with = "limit")]
     goal: Option<Goal>,
+    /// Of times, of which the longest is the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median: Option<f64>,
+    seed: u32,
     /// What else there is to say.
+    #[serde(skip)]
     remark: String,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    figure: &'a str,
-    value: f64,
-    unit: &'a str,
-    goal: Option<f64>,
-    seed: u32,
+fn limit<S: serde::Serializer>(goal: &Option<Goal>, serializer: S) -> Result<S::Ok, S::Error> {
+    goal.map(Goal::limit).serialize(serializer)
 }
 
 /// What the rounds that were run have measured.
 fn figures(findings: &Findings, world: &World) -> Vec<Figure> {
-    let at_least = |number: u32| Goal::AtLeast(f64::from(number));
+    let figure = |name, value: u64, unit, goal: Option<Goal>, remark: String| Figure {
+        name,
+        value: value as f64,
+        unit,
+        goal,
+        median: None,
+        seed: world.seed,
+        remark,
+    };
+    let none = Some(Goal::AtMost(0.0));
+    let at_least = |number: u32| Some(Goal::AtLeast(f64::from(number)));
     let checked = format!("of {} generated", thousands(findings.rows_checked));
-    let hits = findings.edges.values().map(Vec::len).sum::<usize>();
-    let (kills, restarts) = (at_least(world.size.kills), at_least(world.size.restarts));
-    let edges = (findings.edges.len() as u64, Goal::AtLeast(edge::ALL.len() as f64));
-    let ran = |round, figure: Figure| world.rounds.contains(&round).then_some(figure);
-    let restarted = |name, number: u32| count(name, number.into(), "restarts", restarts, String::new());
-    let counts = [
-        Some(count("rows_lost", findings.rows_lost, "rows", Goal::AtMost(0.0), checked)),
-        Some(count("rows_twice", findings.rows_twice, "rows", Goal::AtMost(0.0), String::new())),
-        ran(
-            Round::Kills,
-            count("kills", findings.kills().into(), "kills", kills, "on unfinished work".to_owned()),
+    let mut figures = vec![
+        figure("rows_lost", findings.rows_lost, "rows", none, checked),
+        figure("rows_twice", findings.rows_twice, "rows", none, String::new()),
+    ];
+    let hits = format!("{} hits", findings.edges.values().map(Vec::len).sum::<usize>());
+    let (kills, restarts) = (world.size.kills, world.size.restarts);
+    let of_rounds = [
+        (Round::Kills, "kills", findings.kills(), "kills", kills, "on unfinished work".to_owned()),
+        (Round::Edges, "edges", findings.edges.len() as u32, "edges", edge::ALL.len() as u32, hits),
+        (Round::Broker, "broker_restarts", findings.broker_restarts, "restarts", restarts, String::new()),
+        (
+            Round::Database,
+            "database_restarts",
+            findings.database_restarts,
+            "restarts",
+            restarts,
+            String::new(),
         ),
-        ran(Round::Edges, count("edges", edges.0, "edges", edges.1, format!("{hits} hits"))),
-        ran(Round::Broker, restarted("broker_restarts", findings.broker_restarts)),
-        ran(Round::Database, restarted("database_restarts", findings.database_restarts)),
     ];
+    for (round, name, value, unit, goal, remark) in of_rounds {
+        if world.rounds.contains(&round) {
+            figures.push(figure(name, value.into(), unit, at_least(goal), remark));
+        }
+    }
     let times = [
-        seconds("worker_takeover_s", &findings.worker_takeovers, 3.0),
-        seconds("scanner_takeover_s", &findings.scanner_takeovers, 3.0),
-        seconds("broker_recovery_s", &findings.broker_recoveries, 5.0),
+        ("worker_takeover_s", &findings.worker_takeovers, 3.0),
+        ("scanner_takeover_s", &findings.scanner_takeovers, 3.0),
+        ("broker_recovery_s", &findings.broker_recoveries, 5.0),
     ];
-    let without_goal = [("rows_checked", findings.rows_checked, "rows"), ("seed", world.seed.into(), "seed")]
-        .map(|(name, value, unit)| Figure {
-            name,
-            value: value as f64,
-            unit,
-            goal: None,
-            remark: String::new(),
-        });
-    counts.into_iter().chain(times).flatten().chain(without_goal).collect()
-}
-
-fn count(name: &'static str, value: u64, unit: &'static str, goal: Goal, remark: String) -> Figure {
-    Figure { name, value: value as f64, unit, goal: Some(goal), remark }
-}
-
-/// The longest time is the figure.
-fn seconds(name: &'static str, seconds: &[f64], goal: f64) -> Option<Figure> {
-    let maximum = seconds.iter().copied().reduce(f64::max)?;
-    let remark = format!("median {:.2}, maximum {maximum:.2} of {}", median(seconds), seconds.len());
-    Some(Figure { name, value: maximum, unit: "s", goal: Some(Goal::AtMost(goal)), remark })
+    for (name, seconds, goal) in times {
+        if let Some(maximum) = seconds.iter().copied().reduce(f64::max) {
+            let median = median(seconds);
+            let remark = format!("median {median:.2}, maximum {maximum:.2} of {}", seconds.len());
+            let of_no_value = figure(name, 0, "s", Some(Goal::AtMost(goal)), remark);
+            figures.push(Figure { value: rounded(maximum), median: Some(rounded(median)), ..of_no_value });
+        }
+    }
+    figures.push(figure("rows_checked", findings.rows_checked, "rows", None, String::new()));
+    figures.push(figure("seed", world.seed.into(), "seed", None, String::new()));
+    figures
 }
 
 /// All figures with their goals, and what was done to whom.
@@ -108,12 +120,12 @@ pub(crate) fn table(findings: &Findings, world: &World) -> String {
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for Figure { name, value, unit, goal, remark } in figures(findings, world) {
+    for Figure { name, value, unit, goal, remark, .. } in figures(findings, world) {
         let (limit, met) = match goal {
             Some(goal) => (goal.to_string(), if goal.is_met_by(value) { "yes" } else { "no" }),
             None => (String::new(), ""),
         };
-        table.add_row([name, &rounded(value).to_string(), unit, &limit, met, &remark]);
+        table.add_row([name, &value.to_string(), unit, &limit, met, &remark]);
     }
     let kills = findings.kills.iter().map(|((kind, state), count)| format!("{kind} at {state}: {count}"));
     let edges = findings.edges.iter().map(|(edge, actions)| format!("{edge}: {}", actions.join(", ")));
@@ -133,9 +145,5 @@ pub(crate) fn table(findings: &Findings, world: &World) -> String {
 
 /// Appends a line for each figure.
 pub(crate) fn append(path: &Path, findings: &Findings, world: &World) -> anyhow::Result<()> {
-    for Figure { name, value, unit, goal, .. } in figures(findings, world) {
-        let goal = goal.map(Goal::limit);
-        append_line(path, &Line { figure: name, value: rounded(value), unit, goal, seed: world.seed })?;
-    }
-    Ok(())
+    figures(findings, world).iter().try_for_each(|figure| append_line(path, figure))
 }
