@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use longshore_common::{
     edge,
@@ -45,7 +46,10 @@ pub(crate) async fn discover(
         let taken = tokio::select! {
             () = stop.cancelled() => Err(anyhow::anyhow!("stopped before the end of the listing")),
             page = pages.recv() => match page {
-                Some(page) => pass.take(client, page).await,
+                Some(page) => {
+                    let taking = tokio::time::timeout(options.stall_limit, pass.take(client, page));
+                    taking.await.context("Postgres does not answer").flatten()
+                }
                 // The walk has ended, well or with an error.
                 None => break listing.await?,
             },

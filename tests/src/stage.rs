@@ -140,6 +140,11 @@ impl Stage {
         format!("{server}/{}", self.database_name)
     }
 
+    /// The URL of the broker.
+    pub fn amqp_url(&self) -> &str {
+        &self.amqp_url
+    }
+
     /// A folder of this test beside the inbox.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -287,20 +292,39 @@ impl Stage {
         connection.close(200, "done".into()).await.expect("a farewell");
     }
 
-    /// Messages in one of this stage's queues, `tasks` or `dead`.
+    /// The name of one of this stage's queues, `tasks` or `dead`.
+    pub fn queue_name(&self, queue: &str) -> String {
+        format!("{}.{queue}", self.prefix)
+    }
+
+    /// Messages that wait in one of this stage's queues, `tasks` or `dead`.
     pub async fn queue_length(&self, queue: &str) -> u32 {
+        self.queue_counts(queue).await.0
+    }
+
+    /// Consumers of the task queue.
+    pub async fn consumers(&self) -> u32 {
+        self.queue_counts("tasks").await.1
+    }
+
+    async fn queue_counts(&self, queue: &str) -> (u32, u32) {
         let connection = self.broker().await;
         let channel = connection.create_channel().await.expect("a channel");
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let name = format!("{}.{queue}", self.prefix);
-        let declared =
-            channel.queue_declare(name.into(), options, Default::default()).await.expect("a queue");
-        let length = declared.message_count();
+        let declaring = channel.queue_declare(self.queue_name(queue).into(), options, Default::default());
+        let declared = declaring.await.expect("a queue");
+        let counts = (declared.message_count(), declared.consumer_count());
         let _ = connection.close(200, "done".into()).await;
-        length
+        counts
     }
 
-    async fn broker(&self) -> Connection {
+    /// The name of this stage's exchange.
+    pub fn exchange_name(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A connection to the broker.
+    pub async fn broker(&self) -> Connection {
         Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.expect("RabbitMQ answers")
     }
 

@@ -92,7 +92,10 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
                         finish(shared, &mut loads, Some(consumer)).await;
                         return reason;
                     }
-                    Err(error) => error,
+                    Err(error) => {
+                        consumer.close().await;
+                        error
+                    }
                 }
             }
             Err(error) => error,
@@ -150,6 +153,8 @@ struct DrainCheck {
 
 impl DrainCheck {
     const EVERY: Duration = Duration::from_millis(100);
+    /// A server that hangs must not keep messages and a stop waiting.
+    const LOOK_LIMIT: Duration = Duration::from_secs(10);
     /// Five seconds of an empty queue while Postgres knows of published tasks: their messages are with other workers, or lost.
     const MAX_EMPTY_LOOKS: u32 = 50;
 
@@ -159,7 +164,8 @@ impl DrainCheck {
             self.empty_looks = 0;
             return false;
         }
-        let open = match open_published_tasks(pool).await {
+        let asked = tokio::time::timeout(Self::LOOK_LIMIT, open_published_tasks(pool)).await;
+        let open = match asked.context("Postgres does not answer").flatten() {
             Ok(0) => return true,
             Ok(open) => open,
             Err(error) => {

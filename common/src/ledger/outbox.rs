@@ -22,7 +22,7 @@ pub struct Unpublished {
     pub dataset: String,
     /// Its attempts so far: with the due time the fence of the mark.
     pub attempt: i32,
-    /// Since when it is due. Whatever makes it NEW or unpublished again gives it another.
+    /// Since when it is due. Whatever makes it NEW again, or due later, gives it another.
     pub due_time: DateTime<Utc>,
     /// W3C trace context of the scan that made it.
     pub traceparent: Option<String>,

@@ -135,34 +135,24 @@ pub async fn take_death_back(
     attempt: i32,
     error: &str,
 ) -> Result<bool, tokio_postgres::Error> {
-    let was_dead = client
-        .query_opt(
-            "WITH alive AS (
-                 UPDATE longshore.attempt SET outcome = 'RETRY', error = $3
-                 WHERE task_id = $1 AND attempt = $2 AND outcome = 'DIED'
-                 RETURNING task_id, attempt
-             ), corrected AS (
-                 UPDATE longshore.task
-                 SET deaths = greatest(deaths - 1, 0), first_failure_time = coalesce(first_failure_time, now()),
-                     modified_time = now()
-                 FROM alive WHERE task.id = alive.task_id
-             )
-             SELECT FROM alive",
-            &[&task_id, &attempt, &error],
-        )
-        .await?
-        .is_some();
-    if was_dead {
-        // No other attempt has begun, or the number would be another; and what an operator has retried is not FAILED.
-        client
-            .execute(
-                &format!("UPDATE longshore.task
-                 SET status = 'NEW', due_time = now(), published_time = NULL, failure_msg = $3, modified_time = now()
-                 WHERE id = $1 AND attempt = $2 AND status = 'FAILED'
-                 RETURNING {WAKE_RELAY}"),
-                &[&task_id, &attempt, &error],
-            )
-            .await?;
-    }
-    Ok(was_dead)
+    // What was FAILED by this death is NEW again: no other attempt has begun, or the number would be another; and what an
+    // operator has retried is not FAILED. Read from the row that is changed, and so as it is at that moment.
+    let was_poison = "task.status = 'FAILED' AND task.attempt = alive.attempt";
+    let statement = format!(
+        "WITH alive AS (
+             UPDATE longshore.attempt SET outcome = 'RETRY', error = $3
+             WHERE task_id = $1 AND attempt = $2 AND outcome = 'DIED'
+             RETURNING task_id, attempt
+         )
+         UPDATE longshore.task
+         SET deaths = greatest(deaths - 1, 0), first_failure_time = coalesce(first_failure_time, now()),
+             status = CASE WHEN {was_poison} THEN 'NEW' ELSE status END,
+             due_time = CASE WHEN {was_poison} THEN now() ELSE due_time END,
+             published_time = CASE WHEN {was_poison} THEN NULL ELSE published_time END,
+             failure_msg = CASE WHEN {was_poison} THEN $3 ELSE failure_msg END,
+             modified_time = now()
+         FROM alive WHERE task.id = alive.task_id
+         RETURNING {WAKE_RELAY}"
+    );
+    Ok(client.query_opt(&statement, &[&task_id, &attempt, &error]).await?.is_some())
 }

@@ -5,13 +5,16 @@ use std::{str::FromStr, time::Duration};
 use anyhow::Context;
 use clap::Args;
 use lapin::{
-    Channel, Connection, ConnectionProperties, ErrorKind,
+    Channel, ConnectionProperties, ErrorKind,
     tcp::OwnedTLSConfig,
     uri::{AMQPScheme, AMQPUri},
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::topology::{self, Names, QueueCounts};
+use super::{
+    link::Link,
+    topology::{self, Names, QueueCounts},
+};
 use crate::{
     backoff,
     database::{SettingError, secret},
@@ -84,30 +87,25 @@ impl Queue {
     }
 
     /// Connects and opens a channel on which everything is declared, within [`OPEN_LIMIT`].
-    pub(super) async fn open(&self, name: &str) -> anyhow::Result<(Connection, Channel, QueueCounts)> {
+    pub(super) async fn open(&self, name: &str) -> anyhow::Result<(Link, Channel, QueueCounts)> {
         let opening = async {
-            let connection = self.connect(name).await?;
-            let channel = connection.create_channel().await?;
+            let link = self.connect(name).await?;
+            let channel = link.connection.create_channel().await?;
             let declared = topology::declare(&channel, &self.names).await;
             let counts = declared.context("cannot declare the task queue")?;
-            Ok((connection, channel, counts))
+            Ok((link, channel, counts))
         };
         within(OPEN_LIMIT, opening).await
     }
 
     /// Connects once. `name` is what the management page calls the connection.
-    async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
+    async fn connect(&self, name: &str) -> anyhow::Result<Link> {
         // Auto-recovery stays off: with it, a channel that was closed leaves a consumer that waits for ever.
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = OwnedTLSConfig { identity: None, cert_chain: self.root_certificates.clone() };
-        let connecting = Connection::connect_uri_with_config(
-            self.uri.clone(),
-            properties,
-            tls,
-            lapin::runtime::default_runtime()?,
-        );
-        let connection = within(CONNECT_LIMIT, async { connecting.await.map_err(anyhow::Error::from) }).await;
-        connection.with_context(|| {
+        let connecting = Link::connect(self.uri.clone(), properties, tls, CONNECT_LIMIT);
+        let link = within(CONNECT_LIMIT, async { Ok(connecting.await?) }).await;
+        link.with_context(|| {
             let tls = if self.uri.scheme == AMQPScheme::AMQPS { " with TLS" } else { "" };
             format!("cannot connect to RabbitMQ at {}{tls}", self.address())
         })
@@ -122,8 +120,8 @@ impl Queue {
 
     /// Connects, declares, and reads how many messages and consumers the task queue has.
     pub async fn counts(&self) -> anyhow::Result<QueueCounts> {
-        let (connection, _channel, counts) = self.open("longshore status").await?;
-        say_farewell(&connection).await;
+        let (link, _channel, counts) = self.open("longshore status").await?;
+        link.say_farewell().await;
         Ok(counts)
     }
 }
@@ -137,9 +135,6 @@ const OPEN_LIMIT: Duration = Duration::from_secs(15);
 /// How long the broker may take for one answer.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a farewell may take: a broker that hangs must not hold up a stop.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
-
 /// Waits for the broker, but not for ever.
 pub(super) async fn within<T>(
     limit: Duration,
@@ -147,12 +142,6 @@ pub(super) async fn within<T>(
 ) -> anyhow::Result<T> {
     let answered = tokio::time::timeout(limit, answer).await;
     answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", limit.as_secs())))
-}
-
-/// Closes a connection; without it the broker logs one that broke off. Unanswered messages go back to the queue.
-pub(super) async fn say_farewell(connection: &Connection) {
-    // Nothing depends on the answer.
-    let _ = tokio::time::timeout(FAREWELL_LIMIT, connection.close(200, "done".into())).await;
 }
 
 /// Whether waiting would not mend this: wrong credentials or virtual host, a queue of other arguments, a bad certificate.

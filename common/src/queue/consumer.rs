@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use lapin::{
-    Acker, Channel, Connection, Consumer,
+    Acker, Channel, Consumer,
     message::Delivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
@@ -15,14 +15,15 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{
-    connection::{ANSWER_LIMIT, Queue, say_farewell, within},
+    connection::{ANSWER_LIMIT, Queue, within},
+    link::Link,
     message::TaskMessage,
     topology,
 };
 
-/// An open consumer. After an error it is of no more use: drop it and open another.
+/// An open consumer. After an error it is of no more use: close it and open another.
 pub struct TaskConsumer {
-    connection: Connection,
+    link: Link,
     channel: Channel,
     consumer: Consumer,
 }
@@ -47,7 +48,7 @@ pub struct Receipt(Acker);
 impl TaskConsumer {
     /// Connects, declares, and consumes with at most `prefetch` messages unanswered.
     pub async fn open(queue: &Queue, worker_name: &str, prefetch: u16) -> anyhow::Result<Self> {
-        let (connection, channel, _) = queue.open(&format!("longshore worker {worker_name}")).await?;
+        let (link, channel, _) = queue.open(&format!("longshore worker {worker_name}")).await?;
         let consuming = async {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let (tag, arguments) = (worker_name.into(), FieldTable::default());
@@ -55,7 +56,7 @@ impl TaskConsumer {
             Ok(channel.basic_consume(tasks, tag, BasicConsumeOptions::default(), arguments).await?)
         };
         let consumer = within(ANSWER_LIMIT, consuming).await.context("cannot consume")?;
-        Ok(Self { connection, channel, consumer })
+        Ok(Self { link, channel, consumer })
     }
 
     /// The next message that names a task. Messages that are none of ours go to the dead-letter queue here.
@@ -101,7 +102,7 @@ impl TaskConsumer {
 
     /// Closes the connection; unanswered messages go back to the queue.
     pub async fn close(self) {
-        say_farewell(&self.connection).await;
+        self.link.say_farewell().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod consumer;
+mod link;
 mod message;
 mod publisher;
 mod topology;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, anyhow, ensure};
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
+    BasicProperties, Channel, Confirmation, PublisherConfirm,
     message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
@@ -14,7 +14,8 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    connection::{ANSWER_LIMIT, Queue, say_farewell, within},
+    connection::{ANSWER_LIMIT, Queue, within},
+    link::Link,
     message::TaskMessage,
     topology::{self, TASKS_KEY},
 };
@@ -23,7 +24,7 @@ use crate::edge;
 /// An open channel in confirm mode.
 pub struct Publisher {
     queue: Queue,
-    connection: Connection,
+    link: Link,
     channel: Channel,
     is_spent: bool,
 }
@@ -39,21 +40,21 @@ pub struct Published {
 impl Publisher {
     /// Connects, declares exchange and queues, and turns confirms on.
     pub async fn open(queue: &Queue) -> anyhow::Result<Self> {
-        let (connection, channel, _) = queue.open("longshore relay").await?;
+        let (link, channel, _) = queue.open("longshore relay").await?;
         let selecting = async { Ok(channel.confirm_select(ConfirmSelectOptions::default()).await?) };
         within(ANSWER_LIMIT, selecting).await.context("cannot turn confirms on")?;
-        Ok(Self { queue: queue.clone(), connection, channel, is_spent: false })
+        Ok(Self { queue: queue.clone(), link, channel, is_spent: false })
     }
 
     /// Whether the broker takes no messages for now, because of a memory or disk alarm.
     pub fn is_blocked(&self) -> bool {
-        self.connection.status().blocked()
+        self.link.connection.status().blocked()
     }
 
     /// Whether another must be opened: messages that nobody waits for any more would make it tell wrongly which of the next
     /// ones are returned, and a queue that is gone is declared again when a publisher is opened.
     pub fn is_spent(&self) -> bool {
-        self.is_spent || !self.connection.status().connected()
+        self.is_spent || !self.link.connection.status().connected()
     }
 
     /// Publishes the tasks, each with its W3C trace context. All are sent before the first confirm is awaited.
@@ -115,7 +116,7 @@ impl Publisher {
 
     /// Closes the connection.
     pub async fn close(self) {
-        say_farewell(&self.connection).await;
+        self.link.say_farewell().await;
     }
 }
 

@@ -204,30 +204,6 @@ async fn a_task_whose_files_all_fail_is_failed_and_each_file_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_transient_failure_is_tried_again_with_its_cause_kept() {
-    let stage = Stage::with_loans().await;
-    stage.put("a.csv", loan_file(1..=30_000));
-    stage.scan().await;
-    let worker = stage.spawn_slow_worker(100, &[]);
-    worker.logs("claimed").await;
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND datname = current_database()";
-    let client = stage.client().await;
-    eventually("the backend ended in mid-COPY", || async {
-        !client.query(end, &[]).await.unwrap().is_empty()
-    })
-    .await;
-    let settled = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY'";
-    eventually("the worker settled the task", || async { stage.number(settled).await == 1 }).await;
-    let _scanner = stage.spawn(&["scanner"]);
-    eventually("all rows", || async { stage.loans().await.0 == 30_000 }).await;
-    stage.assert_each_loan_once(30_000).await;
-    let causes =
-        stage.texts("SELECT concat(outcome, ' ', error) FROM longshore.attempt ORDER BY attempt").await;
-    assert!(causes[0].starts_with("RETRY the database failed") && causes[1] == "LOADED ", "{causes:?}");
-    assert_eq!(stage.number("SELECT deaths FROM longshore.task").await, 0);
-}
-
-#[tokio::test]
 async fn a_load_that_hangs_is_given_up_and_tried_again() {
     let stage = Stage::with_loans().await;
     stage.put("a.csv", loan_file(1..=10));

@@ -2,6 +2,8 @@
 
 use longshore_tests::{Process, Stage, eventually, loan_file};
 
+use crate::mid_copy;
+
 const ROWS: u64 = 40_000;
 
 /// A worker in the middle of a load of one file with the ids 1 to [`ROWS`].
@@ -94,4 +96,20 @@ async fn a_worker_that_was_taken_over_loads_nothing() {
     stage.scan().await;
     stage.drain().await;
     stage.assert_each_loan_once(ROWS as i64).await;
+}
+
+#[tokio::test]
+async fn a_second_sigterm_stops_a_worker_at_once_and_loses_nothing() {
+    let stage = Stage::with_loans().await;
+    let mut worker = mid_copy::worker(&stage, &[("LONGSHORE_GRACE", "10m")]).await;
+    worker.signal("TERM");
+    worker.logs("finishing loads within").await;
+    worker.signal("TERM");
+    assert_eq!(worker.ended().await.code(), Some(1), "{}", worker.log());
+    worker.logs("second signal: stopping at once").await;
+    assert_eq!(stage.loans().await.0, 0);
+    stage.scan().await;
+    stage.drain().await;
+    stage.assert_each_loan_once(mid_copy::ROWS).await;
+    assert_eq!(stage.queue_length("tasks").await, 0);
 }

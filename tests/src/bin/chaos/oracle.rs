@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// The end of a scenario: lets the site drain, holds it against the manifest, and stops its processes. Adds what it finds to
-/// `findings`. If that is nothing, the site is removed.
+/// `findings`. If that is nothing, or was
+/// meant to be found, the site is removed.
 pub(crate) async fn judge(
     mut site: Site<'_>,
     mut services: Vec<Service>,
@@ -44,7 +45,7 @@ pub(crate) async fn judge(
     // Consumers are gone: a message that one of them had not answered is ready again.
     violations.extend(queues(&site).await?);
     findings.violations.extend(violations.into_iter().map(|violation| format!("{}: {violation}", site.name)));
-    if findings.violations.is_empty() {
+    if findings.violations.is_empty() || site.is_sabotaged() {
         site.remove().await?;
     }
     Ok(findings)

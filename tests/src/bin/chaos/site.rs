@@ -124,6 +124,11 @@ required = true
         )
     }
 
+    /// Whether its processes are, so that something must be found.
+    pub(crate) fn is_sabotaged(&self) -> bool {
+        self.fail_point.is_some()
+    }
+
     /// A setting of all processes that are started from now on.
     pub(crate) fn set(&mut self, variable: &str, value: &str) {
         self.environment.retain(|(known, _)| known != variable);

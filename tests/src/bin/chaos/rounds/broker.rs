@@ -46,6 +46,10 @@ impl Fault {
 /// How long the alarm lasts, in the short run and in the full one: longer than the relay waits for a confirm.
 const ALARM: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
 
+/// RabbitMQ writes down late that there is a new queue. One that is a second old when RabbitMQ is killed comes back without a
+/// leader, and nobody can consume from it until an operator elects one: seen on 3.10.
+const NEW_QUEUE: Duration = Duration::from_secs(5);
+
 /// How long workers may take to consume again before that counts as never.
 const NEVER: Duration = Duration::from_secs(90);
 
@@ -64,6 +68,9 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         let recovery = consuming(&site).await?.duration_since(answers);
         if !matches!(fault, Fault::Purge | Fault::MemoryAlarm) {
             findings.broker_recoveries.push(recovery.as_secs_f64());
+        }
+        if matches!(fault, Fault::DeleteQueue) {
+            tokio::time::sleep(NEW_QUEUE).await;
         }
         findings.broker_restarts += u32::from(fault.is_restart());
         findings.fault(fault.name());

@@ -75,7 +75,9 @@ pub(crate) async fn try_edge(world: &World, case: Case, sabotage: Option<&str>) 
         if case.edge.leaves_work_to_workers() {
             services.push(site.start(Kind::Worker, &[]));
             findings.violations.extend(workers_alone(&site).await?);
-            if sabotage.is_some() && !findings.violations.is_empty() {
+            if site.is_sabotaged() && !findings.violations.is_empty() {
+                drop(services);
+                site.remove().await?;
                 return Ok(findings);
             }
         }

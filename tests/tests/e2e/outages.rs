@@ -1,0 +1,84 @@
+//! A server ends in mid-load what the worker rests on: every row once all the same.
+
+use longshore_tests::{Servers, Stage, eventually, loan_file};
+
+use crate::mid_copy;
+
+#[tokio::test]
+async fn a_load_whose_backend_is_terminated_is_tried_again_and_counts_as_no_death() {
+    let stage = Stage::with_loans().await;
+    let _worker = mid_copy::worker(&stage, &[]).await;
+    let _scanner = stage.spawn(&["scanner"]);
+    let terminate = format!("SELECT pg_terminate_backend({})::int", mid_copy::backend(&stage).await);
+    assert_eq!(stage.number(&terminate).await, 1);
+    mid_copy::assert_loads_once(&stage, &["RETRY", "LOADED"]).await;
+    mid_copy::assert_goes_on(&stage).await;
+}
+
+/// A trigger raises what the server would: no test should fill a disk.
+#[tokio::test]
+async fn what_may_be_gone_the_next_time_is_tried_again_with_its_cause_kept() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    let raises = "CREATE TABLE outage (state text);
+        CREATE FUNCTION raise_outage() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE state text := (SELECT state FROM outage);
+        BEGIN
+            IF state IS NOT NULL THEN
+                RAISE EXCEPTION 'it is out' USING ERRCODE = state, DETAIL = 'the detail', CONSTRAINT = 'a_name';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER outage BEFORE INSERT ON reporting.loan_applications
+        FOR EACH ROW EXECUTE FUNCTION raise_outage()";
+    client.batch_execute(raises).await.unwrap();
+    let _services = (stage.spawn(&["scanner"]), stage.spawn(&["worker"]));
+    // A full disk, a serialization failure, a deadlock, too many connections, a lock that was not to be had.
+    for (number, state) in ["53100", "40001", "40P01", "53300", "55P03"].iter().enumerate() {
+        client.execute("INSERT INTO outage VALUES ($1)", &[state]).await.unwrap();
+        stage.put(&format!("{state}.csv"), loan_file(number as u64 + 1..=number as u64 + 1));
+        stage.scan().await;
+        let cause = format!("%it is out (SQLSTATE {state}); the detail; constraint a_name");
+        let failed = format!(
+            "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY' AND error LIKE '{cause}'"
+        );
+        eventually("the load has failed and is to be tried again", || async {
+            stage.number(&failed).await > 0
+        })
+        .await;
+        client.execute("DELETE FROM outage", &[]).await.unwrap();
+        eventually("the row", || async { stage.loans().await.0 == number as i64 + 1 }).await;
+    }
+    assert_eq!(
+        stage.number("SELECT count(*) FROM longshore.task WHERE status <> 'LOADED' OR deaths > 0").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_load_goes_on_while_the_broker_closes_the_connection_and_the_worker_makes_another() {
+    let servers = Servers::from_environment().unwrap();
+    let stage = Stage::with_loans().await;
+    let worker = mid_copy::worker(&stage, &[]).await;
+    let name = stage.texts("SELECT worker FROM longshore.attempt").await.remove(0);
+    let connection = format!("longshore worker {name}");
+    // The broker lists a connection a moment after it is made.
+    eventually("the broker closes the connection", || async {
+        servers.close_connections(&connection).await.unwrap() == 1
+    })
+    .await;
+    mid_copy::assert_consumes_again(&stage, &worker).await;
+    mid_copy::assert_loads_once(&stage, &["LOADED"]).await;
+    mid_copy::assert_goes_on(&stage).await;
+}
+
+#[tokio::test]
+async fn a_load_goes_on_while_its_queue_is_deleted_and_the_worker_declares_it_again() {
+    let servers = Servers::from_environment().unwrap();
+    let stage = Stage::with_loans().await;
+    let worker = mid_copy::worker(&stage, &[]).await;
+    servers.delete_queue(&stage.queue_name("tasks")).await.unwrap();
+    mid_copy::assert_consumes_again(&stage, &worker).await;
+    mid_copy::assert_loads_once(&stage, &["LOADED"]).await;
+    mid_copy::assert_goes_on(&stage).await;
+}
