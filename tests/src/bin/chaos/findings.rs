@@ -29,6 +29,14 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// A part that broke off has found that something does not go on as it should; the others run all the same.
+    pub(crate) fn of(found: anyhow::Result<Self>, what: &str) -> Self {
+        found.unwrap_or_else(|error| {
+            let violation = format!("{what} did not come to its end: {error:#}");
+            Self { violations: vec![violation], ..Self::default() }
+        })
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.violations.extend(other.violations);
         self.caught.extend(other.caught);

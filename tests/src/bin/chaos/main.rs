@@ -96,10 +96,9 @@ fn world(args: &Args) -> anyhow::Result<World> {
 async fn all_rounds(world: &World, args: &Args) -> Findings {
     let (beside, alone): (Vec<Round>, Vec<Round>) =
         world.rounds.iter().partition(|round| round.disturbs_nobody());
-    let run = async |round: Round| come_to_an_end(round.run(world).await, &args::name(&round));
-    let (found, caught) =
+    let run = async |round: Round| Findings::of(round.run(world).await, &args::name(&round));
+    let (found, mut findings) =
         future::join(future::join_all(beside.into_iter().map(run)), all_sabotages(world, args)).await;
-    let mut findings = come_to_an_end(caught, "sabotage");
     found.into_iter().for_each(|found| findings.add(found));
     for round in alone {
         findings.add(run(round).await);
@@ -107,21 +106,13 @@ async fn all_rounds(world: &World, args: &Args) -> Findings {
     findings
 }
 
-async fn all_sabotages(world: &World, args: &Args) -> anyhow::Result<Findings> {
+async fn all_sabotages(world: &World, args: &Args) -> Findings {
     let sabotages = args.sabotages();
-    let mut findings = sabotage::run(world, &sabotages).await?;
+    let mut findings = sabotage::run(world, &sabotages).await;
     if !world.rounds.contains(&Round::Edges) {
         // What is found with a sabotage must not be found without.
         let cases = sabotages.iter().map(|sabotage| sabotage.unmasked_by()).collect();
-        findings.add(edges::run_cases(world, cases).await?);
+        findings.add(edges::run_cases(world, cases).await);
     }
-    Ok(findings)
-}
-
-/// A round that breaks off has found that something does not go on as it should; the others run all the same.
-fn come_to_an_end(found: anyhow::Result<Findings>, what: &str) -> Findings {
-    found.unwrap_or_else(|error| {
-        let violation = format!("{what} did not come to its end: {error:#}");
-        Findings { violations: vec![violation], ..Findings::default() }
-    })
+    findings
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::ValueEnum;
 use futures_util::{StreamExt, stream};
 use longshore_tests::Progress;
@@ -29,7 +28,7 @@ const REACHING: Duration = Duration::from_secs(60);
 const WORKERS_ALONE: Duration = Duration::from_secs(15);
 
 /// Tries every edge.
-pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
+pub(crate) async fn run(world: &World) -> Findings {
     let actions = if world.size.is_full { &Action::ALL[..] } else { &[Action::Kill] };
     let mut cases: Vec<Case> =
         actions.iter().flat_map(|action| edge::ALL.map(|edge| Case { edge, action: *action })).collect();
@@ -42,19 +41,20 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
 }
 
 /// Tries these; all must be reached, and the rest of the work be done afterwards.
-pub(crate) async fn run_cases(world: &World, cases: Vec<Case>) -> anyhow::Result<Findings> {
+pub(crate) async fn run_cases(world: &World, cases: Vec<Case>) -> Findings {
     let progress = Progress::new("edges", cases.len() as u64);
     let mut findings = Findings::default();
     let mut trying = stream::iter(cases)
         .map(async |case| {
             progress.begin(&case.to_string());
-            try_edge(world, case, None).await.with_context(|| case.to_string())
+            let found = try_edge(world, case, None).await;
+            Findings::of(found, &case.to_string())
         })
         .buffer_unordered(AT_ONCE);
     while let Some(found) = trying.next().await {
-        findings.add(found?);
+        findings.add(found);
     }
-    Ok(findings)
+    findings
 }
 
 /// Brings a process to the edge, lets it act, and has the rest of the work done. All processes are sabotaged, if any is.

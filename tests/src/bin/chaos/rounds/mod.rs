@@ -47,9 +47,9 @@ impl Round {
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
         match self {
-            Self::Edges => edges::run(world).await,
+            Self::Edges => Ok(edges::run(world).await),
             Self::Kills => kills::run(world).await,
-            Self::Stops => stops::run(world).await,
+            Self::Stops => Ok(stops::run(world).await),
             Self::Broker => broker::run(world).await,
             Self::Database => database::run(world).await,
             Self::Network => network::run(world).await,

@@ -27,7 +27,7 @@ const VERY_SLOW: &str = "worker::read_chunk=sleep(1000)";
 /// How long anything that needs no patience may take.
 const SOON: Duration = Duration::from_secs(60);
 
-pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
+pub(crate) async fn run(world: &World) -> Findings {
     let progress = Progress::new("stops", 1);
     progress.begin("SIGSTOP of a loading worker and of a scanner, SIGTERM once and twice");
     // They mostly wait.
@@ -38,10 +38,15 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         Box::pin(terminated_twice(world)),
     );
     let mut findings = Findings::default();
-    for found in [worker?, scanner?, once?, twice?] {
-        findings.add(found);
+    for (what, found) in [
+        ("SIGSTOP of a worker", worker),
+        ("SIGSTOP of a scanner", scanner),
+        ("SIGTERM", once),
+        ("a second SIGTERM", twice),
+    ] {
+        findings.add(Findings::of(found, what));
     }
-    Ok(findings)
+    findings
 }
 
 /// A worker that is stopped in mid-load beyond the stall limit loses its task, and loads nothing when it wakes up.
