@@ -56,11 +56,18 @@ impl Service {
         format!("{} {} ({})", self.kind, self.id(), self.process.log_path().display())
     }
 
-    /// `KILL`, `STOP`, `CONT` or `TERM`; nothing if it has ended by itself.
+    /// `STOP`, `CONT` or `TERM`; nothing if it has ended by itself.
     pub(crate) fn signal(&mut self, name: &str) {
         if !self.has_ended() {
             self.process.signal(name);
         }
+    }
+
+    /// `kill -9`; an error if it has ended by itself.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.has_ended(), "{} ended by itself", self.name());
+        self.process.signal("KILL");
+        Ok(())
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use longshore_tests::Progress;
+use longshore_tests::{Progress, Servers};
 
 use crate::{
     crew::{self, Crew, WORKERS},
@@ -102,16 +102,11 @@ async fn throw(fault: Fault, site: &Site<'_>, world: &World) -> anyhow::Result<I
     match fault {
         Fault::RestartApplication => {
             servers.stop_app().await?;
-            servers.start_app().await?;
+            return answers(servers.start_app(), servers).await;
         }
         Fault::KillAndStart => {
             servers.kill_broker().await?;
-            // What takes long is the start of the management interface, which nobody of ours waits for.
-            let (started, answers) = tokio::join!(servers.start_broker(), async {
-                servers.wait_until_broker_answers().await.map(|()| Instant::now())
-            });
-            started?;
-            return answers;
+            return answers(servers.start_broker(), servers).await;
         }
         Fault::CloseConnections => {
             servers.close_connections("longshore").await?;
@@ -125,6 +120,16 @@ async fn throw(fault: Fault, site: &Site<'_>, world: &World) -> anyhow::Result<I
         }
     }
     Ok(Instant::now())
+}
+
+/// Starts the broker; gives the time from which on clients could connect, which is before the command that starts it ends.
+async fn answers(
+    starting: impl Future<Output = anyhow::Result<()>>,
+    servers: &Servers,
+) -> anyhow::Result<Instant> {
+    let answering = async { servers.wait_until_broker_answers().await.map(|()| Instant::now()) };
+    let (started, answers) = tokio::join!(starting, answering);
+    started.and(answers)
 }
 
 /// Waits until every worker consumes; gives the time.

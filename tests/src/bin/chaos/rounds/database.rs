@@ -92,7 +92,9 @@ async fn kill(site: &mut Site<'_>, client: &Client, servers: &Servers) -> anyhow
         let backend = loading(site, client).await?;
         Ok(servers.kill_backend(backend).await.ok())
     })
-    .await
+    .await?;
+    let ended = async || Ok(client.is_closed().then_some(()));
+    wait::until("the end of all sessions", SOON, ended).await
 }
 
 /// Adds files until a COPY runs; gives its backend.

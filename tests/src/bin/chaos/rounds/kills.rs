@@ -68,7 +68,7 @@ async fn kill_worker(
         0 => Work::look(client, site).await?.for_worker(),
         _ => Some(State::Processing),
     };
-    crew.services[place].signal("KILL");
+    crew.services[place].kill()?;
     killed.push(KilledWorker { process_id, time: now() });
     crew.replace(place, site);
     Ok(state)
@@ -87,7 +87,7 @@ async fn kill_scanner(
     let place = crew.any(Kind::Scanner, site);
     crew::random_moment(site, 1500).await;
     let state = Work::look(client, site).await?.for_scanner();
-    crew.services[place].signal("KILL");
+    crew.services[place].kill()?;
     let time = now();
     // Looked at again: it may have been done in the meantime.
     if Work::look(client, site).await?.waits_for_a_tick() {
@@ -121,14 +121,15 @@ async fn kill_cron(site: &mut Site<'_>, client: &Client) -> anyhow::Result<Optio
     if scan.has_ended() {
         return Ok(None);
     }
-    scan.signal("KILL");
+    scan.kill()?;
     Ok(state)
 }
 
 /// How many tasks the worker has claimed and not settled.
 async fn running(client: &Client, process_id: u32) -> anyhow::Result<i64> {
-    let sql = "SELECT count(*) FROM longshore.attempt JOIN longshore.task USING (attempt)
-               WHERE task.id = task_id AND status = 'PROCESSING' AND worker LIKE $1";
+    let sql = "SELECT count(*) FROM longshore.task
+               JOIN longshore.attempt ON task_id = task.id AND attempt.attempt = task.attempt
+               WHERE status = 'PROCESSING' AND worker LIKE $1";
     Ok(client.query_one(sql, &[&worker_pattern(process_id)]).await?.get(0))
 }
 
