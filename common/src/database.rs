@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::Args;
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
+    Runtime, Timeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
 
 use crate::{
     backoff,
@@ -109,9 +110,11 @@ impl Database {
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
                     // The server ends a session whose host has vanished, and one whose client is gone while it waits for
-                    // a lock: that frees the lease which it holds.
+                    // a lock: that frees the lease which it holds. A plan that was kept from when the tables were small would
+                    // read them whole after a flood of files, until they are analyzed.
                     let settings = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-                                    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000";
+                                    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000; \
+                                    SET plan_cache_mode = force_custom_plan";
                     client.batch_execute(settings).await.map_err(HookError::Backend)?;
                     // Not every platform of the server has it, and without it the stall limit does the same later.
                     let _ = client.batch_execute("SET client_connection_check_interval = 2000").await;
@@ -240,9 +243,9 @@ impl Drop for Session {
 }
 
 impl Deref for Session {
-    type Target = Client;
+    type Target = ClientWrapper;
 
-    fn deref(&self) -> &Client {
+    fn deref(&self) -> &ClientWrapper {
         match &self.0 {
             Some(connection) => connection,
             None => unreachable!("only give_back and drop take it, and both end the session"),
@@ -251,7 +254,7 @@ impl Deref for Session {
 }
 
 impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut Client {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
         match &mut self.0 {
             Some(connection) => connection,
             None => unreachable!("only give_back and drop take it, and both end the session"),

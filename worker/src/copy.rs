@@ -3,10 +3,11 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
+use deadpool_postgres::Transaction;
 use futures_util::SinkExt;
 use longshore_common::{dataset::Dataset, edge, ledger};
 use postgres_protocol::escape::escape_identifier;
-use tokio_postgres::{CopyInSink, Statement, Transaction};
+use tokio_postgres::{CopyInSink, Statement};
 
 use crate::{
     failure::Failure,
@@ -38,9 +39,7 @@ impl<'a> TargetTable<'a> {
         let name = ledger::quoted_table(spec);
         let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
         let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
-        // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
-        transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        let copy_statement = transaction.prepare(&copy).await?;
+        let copy_statement = transaction.prepare_cached(&copy).await?;
         let relation = spec.target.table_name().to_owned();
         Ok(Self { transaction, name, relation, progress, copy_statement })
     }

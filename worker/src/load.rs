@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
     edge,
     ledger::{self, Claim},
     telemetry,
 };
-use tokio_postgres::{Client, Transaction};
 use tracing::{Instrument, info_span};
 
 use crate::{
@@ -41,7 +41,7 @@ impl Committed {
 /// Loads the claimed task and commits. An error means that nothing of it is in the database, except after
 /// [`Failure::CommitUnknown`]; the connection must be settled and closed then.
 pub(crate) async fn load(
-    client: &mut Client,
+    client: &mut ClientWrapper,
     claim: &Claim,
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
@@ -119,7 +119,7 @@ async fn conclude(
     // The fence, as the last statement before COMMIT: whoever took this task over has raised its attempt, and then
     // nothing of what this attempt did may stay.
     let is_ours = match own_failure {
-        Some((_, reason)) => ledger::fail(transaction, claim.task_id, claim.attempt, reason).await?,
+        Some((_, reason)) => ledger::fail(&**transaction, claim.task_id, claim.attempt, reason).await?,
         None => ledger::mark_loaded(transaction, claim.task_id, claim.attempt).await?,
     };
     if is_ours { Ok(committed) } else { Err(Failure::Fenced) }

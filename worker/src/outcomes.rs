@@ -1,7 +1,7 @@
 //! What became of each file of a task: counts that are recorded, or why it failed.
 
+use deadpool_postgres::Transaction;
 use longshore_common::ledger::{self, Claim, FileLoad, TaskFile};
-use tokio_postgres::Transaction;
 use tracing::warn;
 
 use crate::failure::{Failure, Verdict};

@@ -1,11 +1,12 @@
 //! Claiming a task: the lease first, then the claim as a committed transaction of its own.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, Row, types::Json};
 use uuid::Uuid;
 
 use super::{
-    leases::{Lock, try_lock, unlock},
+    leases::{Lock, unlock},
     rescue::{Rescue, rescue},
 };
 use crate::{dataset::Dataset, store::StoredFile};
@@ -79,32 +80,31 @@ struct Seen {
     is_due: bool,
     attempt: i32,
     last_attempt_died: bool,
+    has_lease: bool,
 }
 
 /// Tries to take the task's lease and to claim it, on the connection that will load it.
 ///
 /// After an error the connection must be closed: it may hold the lease.
 pub async fn claim(
-    client: &mut Client,
+    client: &mut ClientWrapper,
     task_id: Uuid,
     claimant: Claimant<'_>,
 ) -> Result<ClaimOutcome, tokio_postgres::Error> {
-    let Some(seen) = look(client, task_id).await? else { return Ok(ClaimOutcome::Unknown) };
+    let Some(seen) = look_and_lock(client, task_id).await? else { return Ok(ClaimOutcome::Unknown) };
     match (seen.status.as_str(), seen.is_due) {
         ("LOADED", _) => return Ok(ClaimOutcome::NothingToDo("it is loaded")),
         ("FAILED", _) => return Ok(ClaimOutcome::NothingToDo("it has failed")),
         ("NEW", false) => return Ok(ClaimOutcome::NothingToDo("it is not due yet")),
         _ => {}
     }
-    let lease = Lock::Task(seen.lease_key);
-    // The lease comes before the claim commits: between a committed claim and a lock taken after it, others would see a
-    // PROCESSING task whose lease is free, and take a healthy worker for dead.
-    if !try_lock(client, lease).await? {
+    if !seen.has_lease {
         return Ok(ClaimOutcome::Held(match seen.status.as_str() {
             "PROCESSING" => Held::Processing,
             _ => Held::New(seen.attempt),
         }));
     }
+    let lease = Lock::Task(seen.lease_key);
     let mut last_attempt_died = seen.last_attempt_died;
     if seen.status == "PROCESSING" {
         // Its worker is gone, or we would not hold the lease.
@@ -143,33 +143,40 @@ pub async fn publish_again_later(
     Ok(())
 }
 
-async fn look(client: &Client, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
-    let row = client
-        .query_opt(
-            "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED'
+/// What the task is like, and its lease if it can be claimed and nobody has it.
+///
+/// The lease comes before the claim commits: between a committed claim and a lock taken after it, others would see a
+/// PROCESSING task whose lease is free, and take a healthy worker for dead.
+async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
+    let statement = client
+        .prepare_cached(
+            "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED',
+                    CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
+                         THEN pg_try_advisory_lock(lease_key) ELSE FALSE END
              FROM longshore.task
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
              WHERE id = $1",
-            &[&task_id],
         )
         .await?;
+    let row = client.query_opt(&statement, &[&task_id]).await?;
     Ok(row.map(|row| Seen {
         lease_key: row.get(0),
         status: row.get(1),
         is_due: row.get(2),
         attempt: row.get(3),
         last_attempt_died: row.get(4),
+        has_lease: row.get(5),
     }))
 }
 
 async fn take(
-    client: &mut Client,
+    client: &mut ClientWrapper,
     task_id: Uuid,
     worker: &str,
 ) -> Result<Option<Claim>, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
-    let claimed = transaction
-        .query_opt(
+    let claiming = transaction
+        .prepare_cached(
             "WITH claimed AS (
                  UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
                  WHERE id = $1 AND status = 'NEW' AND due_time <= now()
@@ -184,17 +191,19 @@ async fn take(
              JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              JOIN longshore.dataset_version
                ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version",
-            &[&task_id, &worker],
         )
         .await?;
-    let Some(claimed) = claimed else { return Ok(None) };
-    let files = transaction
-        .query(
+    let listing = transaction
+        .prepare_cached(
             "SELECT id, uri, file_modified_time, size_in_bytes, etag FROM longshore.file
              WHERE task_id = $1 ORDER BY file_modified_time, id",
-            &[&task_id],
         )
         .await?;
+    // In one round trip: only who has the lease changes which files these are.
+    let claimed = async { transaction.query_opt(&claiming, &[&task_id, &worker]).await };
+    let files = async { transaction.query(&listing, &[&task_id]).await };
+    let (claimed, files) = tokio::try_join!(claimed, files)?;
+    let Some(claimed) = claimed else { return Ok(None) };
     let Json(spec) = claimed.try_get::<_, Json<Dataset>>(4)?;
     let claim = Claim {
         task_id,

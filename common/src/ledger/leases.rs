@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
 /// What can be locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +54,13 @@ pub async fn unlock(client: &Client, lock: Lock) -> Result<(), tokio_postgres::E
 
 async fn call(client: &Client, function: &str, lock: Lock) -> Result<bool, tokio_postgres::Error> {
     let row = match lock {
-        Lock::Task(key) => client.query_one(&format!("SELECT {function}($1::bigint)"), &[&key]).await?,
+        Lock::Task(key) => {
+            client.query_typed_one(&format!("SELECT {function}($1)"), &[(&key, Type::INT8)]).await?
+        }
         Lock::Scan(_) | Lock::Relay | Lock::Rescue => {
             let (class, key, _) = lock.parts();
-            let sql = format!("SELECT {function}($1::bigint::integer, $2::bigint::integer)");
-            client.query_one(&sql, &[&class, &key]).await?
+            let sql = format!("SELECT {function}($1::integer, $2::integer)");
+            client.query_typed_one(&sql, &[(&class, Type::INT8), (&key, Type::INT8)]).await?
         }
     };
     row.try_get(0)

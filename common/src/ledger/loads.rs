@@ -1,6 +1,6 @@
 //! What a load leaves beside its rows: per-file counts and rejects, in the transaction of the rows.
 
-use tokio_postgres::Transaction;
+use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 /// One loaded file.
@@ -56,13 +56,18 @@ pub async fn record_file_loads(
     loads: &[FileLoad],
 ) -> Result<(), tokio_postgres::Error> {
     let numbers = |number: fn(&FileLoad) -> i64| loads.iter().map(number).collect::<Vec<i64>>();
-    transaction
-        .execute(
+    let statement = transaction
+        .prepare_cached(
             "INSERT INTO longshore.file_load (task_id, attempt, file_id, rows_read, rows_loaded, rows_rejected,
                                               bytes_read, first_block, end_block)
              SELECT $1, $2, loaded.*
              FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
                  AS loaded",
+        )
+        .await?;
+    transaction
+        .execute(
+            &statement,
             &[
                 &task_id,
                 &attempt,

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, GenericClient, Transaction};
+use deadpool_postgres::Transaction;
+use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;
 
 use super::outbox::WAKE_RELAY;
@@ -15,15 +16,14 @@ pub async fn mark_loaded(
     task_id: Uuid,
     attempt: i32,
 ) -> Result<bool, tokio_postgres::Error> {
-    settle(
-        transaction,
+    let statement = settling(
         "UPDATE longshore.task
          SET status = 'LOADED', failure_msg = NULL, modified_time = clock_timestamp()
          WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
          RETURNING id, attempt, status AS outcome, failure_msg",
-        &[&task_id, &attempt],
-    )
-    .await
+    );
+    let statement = transaction.prepare_cached(&statement).await?;
+    Ok(transaction.execute(&statement, &[&task_id, &attempt]).await? == 1)
 }
 
 /// NEW again after a transient failure, due after a backoff with jitter of at most five minutes; FAILED once
@@ -90,23 +90,26 @@ pub async fn fail(
 /// What fences an attempt's statements off once it is not the one that runs.
 const FENCE: &str = "AND attempt = $2 AND status = 'PROCESSING'";
 
-/// Runs a transition of the task and ends its attempt with the outcome that the transition returns, in one statement.
 async fn settle(
     client: &impl GenericClient,
     transition: &str,
     parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
 ) -> Result<bool, tokio_postgres::Error> {
+    Ok(client.execute(&settling(transition), parameters).await? == 1)
+}
+
+/// One statement that makes a transition of the task and ends its attempt with the outcome that the transition returns.
+fn settling(transition: &str) -> String {
     let transition = match edge::is_sabotaged("sabotage::no_fence") {
         true => transition.replace(FENCE, "AND $2::integer IS NOT NULL"),
         false => transition.to_owned(),
     };
-    let statement = format!(
+    format!(
         "WITH settled AS ({transition})
          UPDATE longshore.attempt
          SET outcome = settled.outcome, error = settled.failure_msg, finished_time = clock_timestamp()
          FROM settled WHERE attempt.task_id = settled.id AND attempt.attempt = settled.attempt"
-    );
-    Ok(client.execute(&statement, parameters).await? == 1)
+    )
 }
 
 /// Moves files that fail for good out of their task, each into a FAILED task of its own, so that the rest can load. Each is

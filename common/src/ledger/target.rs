@@ -55,14 +55,14 @@ pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
 }
 
-/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far (`None` only if Postgres answers without a
-/// number). What is loaded after
-/// this lies in later blocks, or in free space of earlier ones.
+/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far (`None` only if
+/// Postgres answers without a number). What is loaded after this lies in later blocks, or in free space of earlier ones.
 pub async fn begin_part(
     transaction: &Transaction<'_>,
     table: &str,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    blocks_after(transaction, "SAVEPOINT part", table).await
+    // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
+    blocks_after(transaction, "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part", table).await
 }
 
 /// Keeps the part; gives the table's blocks with it.

@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod discovery;
 mod infer;
+mod kept_statements;
 mod main_line;
 mod mid_copy;
 mod model;

@@ -6,6 +6,7 @@ mod bulk;
 mod memory;
 mod rejects;
 mod small_files;
+mod small_tasks;
 mod wide_text;
 
 use std::pin::Pin;
@@ -15,12 +16,13 @@ use longshore_tests::Goal;
 use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
-pub(crate) const ALL: [Figure; 8] = [
+pub(crate) const ALL: [Figure; 9] = [
     bulk::ONE,
     bulk::TWO,
     binary_copy::FIGURE,
     wide_text::FIGURE,
     small_files::FIGURE,
+    small_tasks::FIGURE,
     rejects::FIGURE,
     bad_files::FIGURE,
     memory::FIGURE,
