@@ -2,14 +2,14 @@
 
 use toml::toml;
 
+use longshore_tests::{Progress, thousands};
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::Measured,
-    progress::Progress,
-    report::thousands,
 };
 
 const TASKS: u64 = 3000;

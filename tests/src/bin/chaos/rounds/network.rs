@@ -71,7 +71,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
 }
 
 async fn throw(fault: Fault, proxy: &Proxy, world: &World) {
-    let for_a_while = || tokio::time::sleep(Duration::from_secs(if world.size.is_full { 10 } else { 2 }));
+    let for_a_while = || tokio::time::sleep(Duration::from_secs(if world.size.is_full { 5 } else { 2 }));
     match fault {
         Fault::Cut => proxy.cut(),
         Fault::Reset => proxy.reset(),
