@@ -6,10 +6,9 @@ use std::{
 };
 
 use anyhow::Context;
+use longshore_tests::child;
 use toml::{Table, toml};
 use uuid::Uuid;
-
-use longshore_tests::child;
 
 use crate::{bench::Bench, longshore::Ran, rows::Rows};
 

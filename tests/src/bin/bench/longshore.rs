@@ -6,10 +6,9 @@ use std::{
 };
 
 use anyhow::Context;
+use longshore_tests::child::{self, Printed};
 use serde_json::Value;
 use tokio::{process::Command, time::Instant};
-
-use longshore_tests::child::{self, Printed};
 
 use crate::{data::loans, peak, server::ScratchDatabase};
 

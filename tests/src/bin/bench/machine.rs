@@ -3,9 +3,8 @@
 use std::{fs, path::Path, thread};
 
 use anyhow::Context;
-use url::Url;
-
 use longshore_tests::child;
+use url::Url;
 
 use crate::{psql, server::Server, workspace};
 

@@ -8,9 +8,8 @@ use std::{
 
 use anyhow::Context;
 use bytesize::ByteSize;
-use tempfile::TempDir;
-
 use longshore_tests::thousands;
+use tempfile::TempDir;
 
 use super::{Figure, Goal, bulk::ROWS};
 use crate::{

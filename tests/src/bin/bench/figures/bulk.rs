@@ -1,9 +1,8 @@
 //! Typed rows of large files against `psql \copy` of the same files into the same columns.
 
 use bytesize::ByteSize;
-use toml::toml;
-
 use longshore_tests::thousands;
+use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{

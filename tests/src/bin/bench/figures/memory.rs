@@ -6,9 +6,8 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use toml::toml;
-
 use longshore_tests::Progress;
+use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{

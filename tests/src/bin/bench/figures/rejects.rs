@@ -1,8 +1,7 @@
 //! What rejected rows cost: one in twenty against none.
 
-use toml::toml;
-
 use longshore_tests::thousands;
+use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{

@@ -1,8 +1,7 @@
 //! What a task costs beside its rows: many tasks of one tiny file each.
 
-use toml::toml;
-
 use longshore_tests::{Progress, thousands};
+use toml::toml;
 
 use super::{Figure, Goal};
 use crate::{

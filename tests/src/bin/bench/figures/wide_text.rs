@@ -1,7 +1,6 @@
 //! Wide rows of quoted text against `psql \copy`: nothing to type, all the work is in quotes.
 
 use bytesize::ByteSize;
-
 use longshore_tests::thousands;
 
 use super::{Figure, Goal};
