@@ -21,7 +21,10 @@ use crate::{
     world::World,
 };
 
-/// Settings that differ from the defaults, in the spec of the dataset.
+/// The spec, without its source.
+const DATASET: &str = include_str!("dataset.toml");
+
+/// What differs in it from the defaults.
 pub(crate) const SPEC_SETTINGS: &str =
     "schedule = every minute, settle = 0s, batch.max_bytes = 256 KiB, batch.max_wait = 200ms";
 
@@ -55,6 +58,8 @@ impl<'a> Site<'a> {
         let admin = connect(&world.database_url).await?;
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {identifier} WITH (FORCE)")).await?;
         admin.batch_execute(&format!("CREATE DATABASE {identifier}")).await?;
+        // A run of the same seed may have left something.
+        TaskQueue::new(&world.amqp_url, &identifier).remove().await?;
         let folder = world.folder_of(name);
         fs::create_dir_all(folder.join("inbox"))
             .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -79,49 +84,10 @@ impl<'a> Site<'a> {
         environment.into_iter().for_each(|(variable, value)| site.set(variable, value));
         site.run(&["migrate"]).await?;
         let spec = site.folder.join("spec.toml");
-        fs::write(&spec, site.spec())?;
+        let source = site.folder.join("inbox");
+        fs::write(&spec, format!("source = \"file://{}\"\n{DATASET}", source.display()))?;
         site.run(&["dataset", "apply", &spec.to_string_lossy()]).await?;
         Ok(site)
-    }
-
-    fn spec(&self) -> String {
-        format!(
-            r#"name = "chaos"
-source = "file://{}"
-schedule = "* * * * *"
-
-[batch]
-max_bytes = "256 KiB"
-max_wait = "200ms"
-
-[discovery]
-settle = "0s"
-
-[target]
-table = "reporting.chaos"
-
-[[columns]]
-name = "file"
-type = "integer"
-required = true
-
-[[columns]]
-name = "number"
-type = "integer"
-required = true
-
-[[columns]]
-name = "amount"
-type = "numeric(12,2)"
-required = true
-
-[[columns]]
-name = "note"
-type = "text"
-required = true
-"#,
-            self.folder.join("inbox").display()
-        )
     }
 
     /// Whether its processes are, so that something must be found.
