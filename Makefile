@@ -2,13 +2,14 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up down psql status logs test check fmt fuzz bench clean
+.PHONY: help demo up down psql status logs test check fmt fuzz chaos bench clean
 
 # The tests start the program itself, with the fail points that no release has. Whatever builds for
 # them names the same packages and features, so that nothing is built twice or replaced by another.
 TEST_BUILD := --workspace --features longshore/failpoints
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RUN_TESTS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore cargo test $(TEST_BUILD) $(ARGS)
+RUN_CHAOS := env LONGSHORE_BIN=$(TARGET_DIR)/debug/longshore $(TARGET_DIR)/debug/chaos
 RUN_BENCH := env LONGSHORE_BIN=$(TARGET_DIR)/release/longshore \
 	cargo run --release -p longshore-tests --bin bench -- $(addprefix --only ,$(ONLY)) $(ARGS)
 
@@ -40,11 +41,13 @@ status: ## show what `make up` left running, and how far it is
 logs: ## follow the logs of what `make up` left running
 	@scripts/demo logs
 
-test: ## all tests, on real servers of their own, or on DATABASE_URL and AMQP_URL; ARGS=name picks some
+test: ## all tests, on real servers of their own, or on DATABASE_URL and AMQP_URL, and a short chaos; ARGS=name picks some
 	@[[ "$${DATABASE_URL:+set}" == "$${AMQP_URL:+set}" ]] || \
 		{ echo 'make: set both DATABASE_URL and AMQP_URL, or neither' >&2; exit 2; }
 	cargo build --all-targets $(TEST_BUILD)
 	@if [[ -n "$$DATABASE_URL" ]]; then $(RUN_TESTS); else scripts/stack run test -- $(RUN_TESTS); fi
+	@# On servers of its own in any case, because it restarts them.
+	$(if $(ARGS),,@scripts/stack run chaos -- $(RUN_CHAOS) --quick)
 
 check: ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
@@ -62,6 +65,10 @@ fuzz: ## fuzz records and typing, FUZZ_SECONDS=600 each; needs a C++ compiler, i
 		echo "make: fuzzing $$target for $(FUZZ_SECONDS) s; new inputs in $$found"; \
 		$(CARGO_FUZZ) "$$target" "$$found" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
 	done
+
+chaos: ## kill, stop and cut off everything, on servers of its own; ARGS=--quick is short, ARGS=--help tells more
+	cargo build --all-targets $(TEST_BUILD)
+	@scripts/stack run chaos -- $(RUN_CHAOS) $(ARGS)
 
 bench: ## measure against the goals, on servers of its own; ONLY='figure …' picks some
 	cargo build --release -p longshore

@@ -5,17 +5,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+pub mod child;
+mod figures;
 mod loans;
 pub mod otlp;
 mod page;
 mod process;
+mod progress;
 mod proxy;
 mod servers;
 mod stage;
 
+pub use figures::{Goal, append_line, median, rounded, thousands};
 pub use loans::{HEADER, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use process::Process;
+pub use progress::Progress;
 pub use proxy::Proxy;
 pub use servers::{QueueState, Servers};
 pub use stage::{Finished, Stage, eventually};

@@ -16,7 +16,8 @@ pub struct Process {
 }
 
 impl Process {
-    pub(crate) fn spawn(mut command: Command, log: PathBuf) -> Self {
+    /// Starts it; what it prints goes to a new file.
+    pub fn spawn(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("a log file");
         let child = command
             .stdout(file.try_clone().expect("a second handle"))
@@ -25,6 +26,16 @@ impl Process {
             .spawn()
             .expect("the binary starts");
         Self { child, log }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it has ended; `None` while it runs.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
     }
 
     /// Everything that it has printed.
@@ -57,7 +68,7 @@ impl Process {
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         for _ in 0..1200 {
-            if let Some(status) = self.child.try_wait().expect("a child") {
+            if let Some(status) = self.status() {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

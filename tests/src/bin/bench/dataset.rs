@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Context;
+use longshore_tests::child;
 use toml::{Table, toml};
 use uuid::Uuid;
 
-use crate::{bench::Bench, child, longshore::Ran, rows::Rows};
+use crate::{bench::Bench, longshore::Ran, rows::Rows};
 
 /// Named after its figure, as its table is.
 pub(crate) struct Dataset<'a> {

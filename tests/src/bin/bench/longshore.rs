@@ -6,15 +6,11 @@ use std::{
 };
 
 use anyhow::Context;
+use longshore_tests::child::{self, Printed};
 use serde_json::Value;
 use tokio::{process::Command, time::Instant};
 
-use crate::{
-    child::{self, Printed},
-    data::loans,
-    peak,
-    server::ScratchDatabase,
-};
+use crate::{data::loans, peak, server::ScratchDatabase};
 
 /// How to call it, with its settings.
 pub(crate) struct Longshore {

@@ -3,9 +3,10 @@
 use std::{fs, path::Path, thread};
 
 use anyhow::Context;
+use longshore_tests::child;
 use url::Url;
 
-use crate::{child, psql, server::Server, workspace};
+use crate::{psql, server::Server, workspace};
 
 /// The conditions that hold for all figures, for people to read.
 pub(crate) async fn conditions(database_url: &str, program: &Path, runs: u32) -> anyhow::Result<String> {

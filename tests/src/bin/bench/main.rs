@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
 mod bench;
-mod child;
 mod data;
 mod dataset;
 mod figures;
@@ -15,7 +14,6 @@ mod machine;
 mod pairs;
 mod peak;
 mod peer;
-mod progress;
 mod psql;
 mod queue;
 mod report;

@@ -1,6 +1,8 @@
 //! Two sides in turns: what disturbs the machine for a while disturbs both.
 
-use crate::{figures::Figure, progress::Progress, report::thousands};
+use longshore_tests::{Progress, thousands};
+
+use crate::figures::Figure;
 
 /// What the runs of a figure gave.
 #[derive(Debug)]
@@ -46,31 +48,4 @@ pub(crate) async fn measure(
         }
     }
     Ok(measured)
-}
-
-/// The middle value, or the mean of the two in the middle; NaN of nothing.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        let cases: [(&[f64], f64); 4] =
-            [(&[1.0], 1.0), (&[3.0, 1.0], 2.0), (&[9.0, 1.0, 2.0], 2.0), (&[4.0, 1.0, 3.0, 2.0], 2.5)];
-        for (values, expected) in cases {
-            assert!((median(values) - expected).abs() < 1e-9, "{values:?}");
-        }
-        assert!(median(&[]).is_nan());
-    }
 }

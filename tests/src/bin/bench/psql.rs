@@ -3,10 +3,9 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, str::FromStr, time::Duration};
 
 use anyhow::Context;
+use longshore_tests::child;
 use tokio::time::Instant;
 use url::Url;
-
-use crate::child;
 
 /// How to call it.
 pub(crate) struct Psql {

@@ -1,15 +1,12 @@
 //! What comes out: a table for people, a JSON line a figure for programs.
 
-use std::{fs::OpenOptions, io::Write, path::Path};
+use std::path::Path;
 
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
+use longshore_tests::{append_line, median, rounded, thousands};
 use serde::Serialize;
 
-use crate::{
-    figures::Figure,
-    pairs::{Measured, median},
-};
+use crate::{figures::Figure, pairs::Measured};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -27,18 +24,14 @@ struct Line<'a> {
 pub(crate) fn append(path: &Path, figure: &Figure, measured: &Measured) -> anyhow::Result<()> {
     let line = Line {
         figure: figure.name,
-        value: (median(&measured.values) * 1000.0).round() / 1000.0,
+        value: rounded(median(&measured.values)),
         unit: figure.unit,
         goal: figure.goal.limit(),
         runs: measured.values.len(),
         ours: median(&measured.ours) as u64,
         peer: (!measured.peer.is_empty()).then(|| median(&measured.peer) as u64),
     };
-    let mut text = serde_json::to_string(&line)?;
-    text.push('\n');
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.with_context(|| format!("cannot write {}", path.display()))
+    append_line(path, &line)
 }
 
 /// All figures with their goals.
@@ -73,29 +66,9 @@ fn shown(values: &[f64]) -> String {
     if values.is_empty() { "–".to_owned() } else { thousands(median(values) as u64) }
 }
 
-/// 1234567 as 1,234,567.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(number), text);
-        }
-    }
 
     #[test]
     fn a_figure_is_one_line_of_its_form() {

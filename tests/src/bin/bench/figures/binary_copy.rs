@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use bytesize::ByteSize;
+use longshore_tests::thousands;
 use tempfile::TempDir;
 
 use super::{Figure, Goal, bulk::ROWS};
@@ -17,7 +18,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 pub(super) const FIGURE: Figure = Figure {

@@ -1,6 +1,7 @@
 //! Typed rows of large files against `psql \copy` of the same files into the same columns.
 
 use bytesize::ByteSize;
+use longshore_tests::thousands;
 use toml::toml;
 
 use super::{Figure, Goal};
@@ -10,7 +11,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 /// Rows of a run.

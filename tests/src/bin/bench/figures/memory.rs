@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
+use longshore_tests::Progress;
 use toml::toml;
 
 use super::{Figure, Goal};
@@ -14,7 +15,6 @@ use crate::{
     data::{huge, wide},
     dataset::{Dataset, Load},
     pairs::Measured,
-    progress::Progress,
     rows::Rows,
 };
 

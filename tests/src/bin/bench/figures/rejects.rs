@@ -1,5 +1,6 @@
 //! What rejected rows cost: one in twenty against none.
 
+use longshore_tests::thousands;
 use toml::toml;
 
 use super::{Figure, Goal};
@@ -8,7 +9,6 @@ use crate::{
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
-    report::thousands,
 };
 
 const ROWS: u64 = 1_000_000;

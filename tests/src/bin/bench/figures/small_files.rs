@@ -1,12 +1,13 @@
 //! What a small file costs beside its rows: many of them against one file of the same rows.
 
+use longshore_tests::thousands;
+
 use super::{Figure, Goal};
 use crate::{
     bench::Bench,
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
-    report::thousands,
 };
 
 const FILES: u64 = 10_000;

@@ -1,5 +1,6 @@
 //! What a task costs beside its rows: many tasks of one tiny file each.
 
+use longshore_tests::{Progress, thousands};
 use toml::toml;
 
 use super::{Figure, Goal};
@@ -8,8 +9,6 @@ use crate::{
     data::loans::{self, Wanted},
     dataset::{Dataset, Load},
     pairs::Measured,
-    progress::Progress,
-    report::thousands,
 };
 
 const TASKS: u64 = 3000;

@@ -1,6 +1,7 @@
 //! Wide rows of quoted text against `psql \copy`: nothing to type, all the work is in quotes.
 
 use bytesize::ByteSize;
+use longshore_tests::thousands;
 
 use super::{Figure, Goal};
 use crate::{
@@ -9,7 +10,6 @@ use crate::{
     dataset::{Dataset, Load},
     pairs::{self, Measured, Side},
     peer::PeerTable,
-    report::thousands,
 };
 
 const ROWS: u64 = 400_000;

@@ -2,13 +2,17 @@
 
 use std::{
     io::{self, IsTerminal},
+    sync::LazyLock,
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Bars that are there at once stand one below the other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Goes away when it is dropped.
-pub(crate) struct Progress {
+pub struct Progress {
     name: &'static str,
     /// `None` where stderr is no terminal.
     bar: Option<ProgressBar>,
@@ -16,9 +20,9 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For a figure of so many steps.
-    pub(crate) fn new(name: &'static str, steps: u64) -> Self {
+    pub fn new(name: &'static str, steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(steps).with_prefix(name);
+            let bar = BARS.add(ProgressBar::new(steps).with_prefix(name));
             if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg} ({elapsed})")
             {
                 bar.set_style(style);
@@ -30,7 +34,7 @@ impl Progress {
     }
 
     /// The next step begins; the first call begins the first.
-    pub(crate) fn begin(&self, step: &str) {
+    pub fn begin(&self, step: &str) {
         match &self.bar {
             Some(bar) => {
                 if !bar.message().is_empty() {
@@ -43,7 +47,7 @@ impl Progress {
     }
 
     /// Prints a line that stays.
-    pub(crate) fn say(&self, line: &str) {
+    pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("{}: {line}", self.name)),
             None => eprintln!("{}: {line}", self.name),

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 const SHOWN_LINES: usize = 20;
 
 /// A command that is killed when it is dropped, without those of our variables that would change what is measured.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
@@ -22,13 +22,13 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Starts it.
-pub(crate) fn start(mut command: Command) -> anyhow::Result<Child> {
+pub fn start(mut command: Command) -> anyhow::Result<Child> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     command.spawn().with_context(|| format!("cannot start {program}"))
 }
 
 /// Waits for its end; gives what it printed, and its messages for whoever finds that its work is wrong.
-pub(crate) async fn end(child: Child, what: &str) -> anyhow::Result<Printed> {
+pub async fn end(child: Child, what: &str) -> anyhow::Result<Printed> {
     let output = child.wait_with_output().await?;
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
@@ -38,15 +38,15 @@ pub(crate) async fn end(child: Child, what: &str) -> anyhow::Result<Printed> {
 }
 
 /// What a program printed.
-pub(crate) struct Printed {
+pub struct Printed {
     /// On stdout.
-    pub(crate) output: String,
+    pub output: String,
     /// On stderr.
-    pub(crate) messages: String,
+    pub messages: String,
 }
 
 /// The end of a program's messages, where the cause is.
-pub(crate) fn last_lines(messages: &str) -> String {
+pub fn last_lines(messages: &str) -> String {
     let lines: Vec<&str> = messages.lines().collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
