@@ -1,6 +1,9 @@
 //! Waiting longer after each failure, and starting only once the servers answer.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use tracing::{info, warn};
 
@@ -44,6 +47,26 @@ impl Backoff {
 
 /// How long a connection must have lived to count as a success.
 const STEADY: Duration = Duration::from_secs(5);
+
+/// Says when to tell of something that fails for long: at once, and then every minute.
+#[derive(Debug, Default)]
+pub struct Reminder(Option<Instant>);
+
+impl Reminder {
+    /// Whether to tell now.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|said| said.elapsed() >= Duration::from_secs(60));
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// It works; whether its failing was told before.
+    pub fn clear(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
 
 /// Calls `connect` until it succeeds, says once that it waits, and gives up after `timeout` with the last error.
 ///

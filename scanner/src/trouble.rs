@@ -2,32 +2,39 @@
 
 use std::time::Duration;
 
-use longshore_common::backoff::Backoff;
+use longshore_common::backoff::{Backoff, Reminder};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Says once that something fails and once that it works again, and waits longer while it fails.
+/// Says that something fails, at once and then every minute, and that it works again; waits longer while it fails.
 pub(crate) struct Trouble {
     what: &'static str,
     backoff: Backoff,
     wait: Option<Duration>,
+    reminder: Reminder,
 }
 
 impl Trouble {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, backoff: Backoff::up_to(Duration::from_secs(2)), wait: None }
+        Self {
+            what,
+            backoff: Backoff::up_to(Duration::from_secs(2)),
+            wait: None,
+            reminder: Reminder::default(),
+        }
     }
 
     pub(crate) fn note(&mut self, outcome: anyhow::Result<()>) {
         match outcome {
             Ok(()) => {
-                if self.wait.take().is_some() {
+                if self.reminder.clear() {
+                    self.wait = None;
                     info!("{} works again", self.what);
                     self.backoff.reset();
                 }
             }
             Err(error) => {
-                if self.wait.is_none() {
+                if self.reminder.is_due() {
                     warn!("{} fails, trying again until it works: {error:#}", self.what);
                 }
                 self.wait = Some(self.backoff.next_wait());

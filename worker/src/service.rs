@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    backoff::Backoff,
+    backoff::{Backoff, Reminder},
     database, ledger,
     queue::{Queue, TaskConsumer},
 };
@@ -72,7 +72,7 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
 async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
     let mut loads = JoinSet::new();
     let mut backoff = Backoff::up_to(REOPEN_LIMIT);
-    let mut is_lost = false;
+    let mut reminder = Reminder::default();
     loop {
         let opening = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency);
         let opened = tokio::select! {
@@ -86,7 +86,7 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
         let error = match opened {
             Ok(mut consumer) => {
                 info!("consuming");
-                is_lost = false;
+                reminder.clear();
                 match receive(shared, &mut consumer, queue, &mut loads).await {
                     Ok(reason) => {
                         finish(shared, &mut loads, Some(consumer)).await;
@@ -100,11 +100,8 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
             }
             Err(error) => error,
         };
-        if is_lost {
-            debug!("still without the queue: {error:#}");
-        } else {
+        if reminder.is_due() {
             warn!(loads = loads.len(), "lost the queue, trying again until it works; loads go on: {error:#}");
-            is_lost = true;
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.next_wait_after(since.elapsed())) => {}
