@@ -167,14 +167,14 @@ async fn sessions(client: &Client) -> anyhow::Result<Vec<String>> {
 async fn queues(site: &Site<'_>) -> anyhow::Result<Vec<String>> {
     let queue = site.queue();
     let mut violations = Vec::new();
-    for (name, what) in [("tasks", "messages are left in"), ("dead", "messages are dead-lettered in")] {
+    for (name, what) in [("tasks", "left"), ("dead", "dead-lettered")] {
         let mut ready = 0;
         let look = async || {
             ready = queue.counts(name).await?.ready;
             Ok((ready == 0).then_some(()))
         };
         if wait::within(SETTLING, look).await?.is_none() {
-            violations.push(format!("{ready} {what} the queue {}", queue.name(name)));
+            violations.push(format!("messages that are {what}, in {}: {ready}", queue.name(name)));
         }
     }
     Ok(violations)
