@@ -147,3 +147,23 @@ pub(crate) fn table(findings: &Findings, world: &World) -> String {
 pub(crate) fn append(path: &Path, findings: &Findings, world: &World) -> anyhow::Result<()> {
     figures(findings, world).iter().try_for_each(|figure| append_line(path, figure))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_one_line_of_its_form() {
+        let lost = Figure {
+            name: "rows_lost",
+            value: 0.0,
+            unit: "rows",
+            goal: Some(Goal::AtMost(0.0)),
+            median: None,
+            seed: 7,
+            remark: "of 100 generated".to_owned(),
+        };
+        let line = r#"{"figure":"rows_lost","value":0.0,"unit":"rows","goal":0.0,"seed":7}"#;
+        assert_eq!(serde_json::to_string(&lost).unwrap(), line);
+    }
+}
