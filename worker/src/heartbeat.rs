@@ -16,6 +16,10 @@ use crate::progress::Progress;
 
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How long a beat may take: a server that is only slow must hear it, and one that hangs leaves time for another try within the
+/// stall limit.
+const BEAT_LIMIT: Duration = Duration::from_secs(20);
+
 /// A task and its attempt.
 type LoadKey = (Uuid, i32);
 
@@ -54,7 +58,7 @@ pub(crate) async fn beat(pool: Pool, loads: RunningLoads) {
     loop {
         tokio::time::sleep(EVERY).await;
         // A missed beat is harmless: the lease, not the heartbeat, says whether a worker lives.
-        let beaten = tokio::time::timeout(EVERY, beat_once(&pool, &loads)).await;
+        let beaten = tokio::time::timeout(BEAT_LIMIT, beat_once(&pool, &loads)).await;
         if let Err(error) = beaten.context("Postgres does not answer").flatten() {
             debug!("heartbeat failed: {error:#}");
         }
