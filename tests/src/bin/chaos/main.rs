@@ -55,7 +55,10 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let findings = tokio::select! {
         findings = all_rounds(&world, args) => findings,
         // Dropping the rounds kills their processes.
-        () = stop.cancelled() => return Ok(ExitCode::from(130)),
+        () = stop.cancelled() => {
+            println!("stopped; logs and files: {}", world.folder.display());
+            return Ok(ExitCode::from(130));
+        }
     };
     println!("\n{}\n", report::table(&findings, &world));
     report::append(&workspace().join("target/chaos.jsonl"), &findings, &world)?;
