@@ -82,11 +82,11 @@ impl Database {
             .application_name(application_name)
             .options(options.trim())
             .connect_timeout(Duration::from_secs(10))
-            // A host that vanishes is noticed in half a minute, also while a COPY waits for it.
+            // A host that vanishes is noticed in half a minute. Without a limit on unanswered data: that would end a COPY which
+            // Postgres does not read for a while, because it waits for a lock; loads have the stall limit.
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(30));
+            .keepalives_retries(3);
         Ok(Self { config, tls })
     }
 

@@ -1,5 +1,8 @@
 //! Files become tasks: by size, by number, and by how long the oldest has waited.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use longshore_common::{
     dataset::Batch,
@@ -13,6 +16,9 @@ use uuid::Uuid;
 
 /// Tasks that are made in one transaction.
 const TASKS_PER_TRANSACTION: usize = 100;
+
+/// How long that may take, unless Postgres hangs.
+const CREATE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What batching did.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -57,7 +63,8 @@ pub(crate) async fn send_batches(
     for batches in full.chunks(TASKS_PER_TRANSACTION) {
         let tasks: Vec<NewTask> = batches.iter().map(|batch| new_task(batch)).collect();
         edge::pass("scanner::before_batch")?;
-        ledger::create_tasks(client, dataset.id, traceparent.as_deref(), &tasks).await?;
+        let creating = ledger::create_tasks(client, dataset.id, traceparent.as_deref(), &tasks);
+        tokio::time::timeout(CREATE_LIMIT, creating).await.context("Postgres does not answer")??;
         edge::pass("scanner::after_batch")?;
         report.tasks += tasks.len();
         report.files += tasks.iter().map(|task| task.file_ids.len()).sum::<usize>();

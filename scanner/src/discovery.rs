@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::scan::ScanOptions;
+use crate::{relay::answered, scan::ScanOptions};
 
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;
@@ -36,7 +36,7 @@ pub(crate) async fn discover(
     stop: &CancellationToken,
     on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
 ) -> anyhow::Result<ScanCounts> {
-    let (scan_id, started_time) = ledger::begin_scan(client, dataset.id).await?;
+    let (scan_id, started_time) = answered(ledger::begin_scan(client, dataset.id)).await?;
     let mut pass = Pass::new(dataset, options.compare_all, started_time);
     let (sender, mut pages) = mpsc::channel(2);
     let (source, include) = (dataset.spec.source.clone(), dataset.spec.include.clone());
@@ -57,7 +57,7 @@ pub(crate) async fn discover(
                 let limit = options.stall_limit;
                 match last_page.elapsed() < limit {
                     true => {
-                        client.batch_execute("").await?;
+                        answered(client.batch_execute("")).await?;
                         continue;
                     }
                     false => Err(anyhow::anyhow!("{} gave no entry for {limit:?}", dataset.spec.source)),
@@ -76,12 +76,13 @@ pub(crate) async fn discover(
     match outcome {
         Ok(()) => {
             let counts = pass.finish();
-            ledger::finish_scan(client, scan_id, dataset.version, &counts).await?;
+            answered(ledger::finish_scan(client, scan_id, dataset.version, &counts)).await?;
             Ok(counts)
         }
         Err(error) => {
             // If the database is what failed, this fails too, and the scan stays without an end.
-            if let Err(unrecorded) = ledger::fail_scan(client, scan_id, &format!("{error:#}")).await {
+            if let Err(unrecorded) = answered(ledger::fail_scan(client, scan_id, &format!("{error:#}"))).await
+            {
                 tracing::debug!("could not record why the scan failed: {unrecorded}");
             }
             Err(error)

@@ -73,7 +73,7 @@ impl LostMessages {
 async fn unpublish(client: &Client, limit: DateTime<Utc>) -> anyhow::Result<u64> {
     let tasks = answered(ledger::unpublish(client, limit)).await?;
     if tasks > 0 {
-        warn!(tasks, "messages were lost after their confirm; their tasks are published again");
+        warn!(tasks, "messages seem lost, which the broker had confirmed; their tasks are published again");
     }
     Ok(tasks)
 }

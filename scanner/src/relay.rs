@@ -24,13 +24,15 @@ pub struct Relay {
     queue: Queue,
     stall_limit: Duration,
     publisher: Option<Publisher>,
+    /// The broker failed the last time that it was spoken to.
+    is_cut_off: bool,
     lost: LostMessages,
 }
 
 impl Relay {
     /// A relay that is not connected yet. Another that holds the lock and is silent for `stall_limit` loses it.
     pub fn new(queue: Queue, stall_limit: Duration) -> Self {
-        Self { queue, stall_limit, publisher: None, lost: LostMessages::default() }
+        Self { queue, stall_limit, publisher: None, is_cut_off: false, lost: LostMessages::default() }
     }
 
     /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
@@ -40,10 +42,21 @@ impl Relay {
     /// connection to the broker where the old one is of no more use.
     pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
-        let has_work = is_suspicious || !answered(ledger::unpublished(client, 1)).await?.is_empty();
-        if !has_work || !answered(ledger::try_lock_from_silent(client, Lock::Relay, self.stall_limit)).await?
+        // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
+        let has_work =
+            is_suspicious || self.is_cut_off || !answered(ledger::unpublished(client, 1)).await?.is_empty();
+        if !has_work
+            || !answered(ledger::try_lock_from_silent(
+                client,
+                Lock::Relay,
+                self.stall_limit.max(BROKER_LIMIT),
+            ))
+            .await?
         {
             return Ok(0);
+        }
+        if self.is_cut_off {
+            self.publisher = Some(self.take_publisher().await?);
         }
         if is_suspicious {
             self.unpublish_lost(client).await?;
@@ -88,7 +101,9 @@ impl Relay {
             return Ok(());
         }
         let publisher = self.take_publisher().await?;
+        self.is_cut_off = true;
         let ready = publisher.ready().await?;
+        self.is_cut_off = false;
         self.publisher = Some(publisher);
         self.lost.unpublish_missing(client, ready).await
     }
@@ -129,12 +144,14 @@ impl Relay {
         let mut publisher = self.take_publisher().await?;
         let published = publisher.publish(messages).await;
         self.publisher = Some(publisher);
+        self.is_cut_off |= published.as_ref().is_ok_and(|published| published.error.is_some());
         published
     }
 
     /// Taken out while it is used: whatever ends this early, a publisher in an unknown state is not used again.
     async fn take_publisher(&mut self) -> anyhow::Result<Publisher> {
-        match self.publisher.take() {
+        self.is_cut_off = true;
+        let publisher = match self.publisher.take() {
             // Under an alarm a closed connection would linger until the alarm ends, one more for each try.
             Some(publisher) if publisher.is_blocked() || !publisher.is_spent() => Ok(publisher),
             Some(spent) => {
@@ -142,7 +159,9 @@ impl Relay {
                 Publisher::open(&self.queue).await
             }
             None => Publisher::open(&self.queue).await,
-        }
+        }?;
+        self.is_cut_off = publisher.is_blocked();
+        Ok(publisher)
     }
 
     /// Closes the connection to the broker.
@@ -152,6 +171,9 @@ impl Relay {
         }
     }
 }
+
+/// How long the relay may wait for the broker without a word to Postgres: opening, sending and confirms have limits that come to less.
+const BROKER_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long Postgres may take for one answer: a server that hangs must not hang the relay.
 const DATABASE_LIMIT: Duration = Duration::from_secs(30);

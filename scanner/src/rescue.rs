@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore_common::{
     edge,
-    ledger::{self, Holder, Lock, OpenTask, Rescue},
+    ledger::{self, Gone, Holder, Lock, OpenTask, Rescue},
     limits::Limits,
 };
 use tokio_postgres::Client;
@@ -54,9 +54,11 @@ impl Rescuer {
         }
         let open = ledger::open_tasks(client).await?;
         self.sightings.retain(|key, _| open.iter().any(|task| (task.id, task.attempt) == *key));
+        // All at once, as they were listed: what one of them takes is no time that another was looked at.
+        let gone: Vec<OpenTask> = open.into_iter().filter(|task| self.is_gone(task)).collect();
         let mut rescued = 0;
-        for task in open {
-            rescued += u64::from(self.look_at(client, task).await?);
+        for task in gone {
+            rescued += u64::from(self.take_away(client, task).await?);
         }
         ledger::unlock(client, Lock::Rescue).await?;
         Ok(rescued)
@@ -76,19 +78,22 @@ impl Rescuer {
         Ok(rescued)
     }
 
-    async fn look_at(&mut self, client: &Client, task: OpenTask) -> anyhow::Result<bool> {
-        let seen_for = self.seen_for(&task);
-        let is_gone = match task.holder {
+    fn is_gone(&mut self, task: &OpenTask) -> bool {
+        let seen_for = self.seen_for(task);
+        match task.holder {
             None => seen_for >= FREE_FOR,
             Some(holder) => self.is_silent(holder) && seen_for >= SILENT_FOR,
-        };
-        if !is_gone {
-            return Ok(false);
         }
+    }
+
+    /// From whoever had it.
+    async fn take_away(&self, client: &Client, task: OpenTask) -> anyhow::Result<bool> {
         if let Some(holder) = task.holder {
+            if !ledger::end_silent_holder(client, &task, holder).await? {
+                return Ok(false); // It has been heard since.
+            }
             let Holder { pid, silent_for_secs, .. } = holder;
-            warn!(task = %task.id, attempt = task.attempt, pid, silent_for_secs, "ending the session of a silent worker");
-            ledger::end_lease_holder(client, task.lease_key, pid).await?;
+            warn!(task = %task.id, attempt = task.attempt, pid, silent_for_secs, "ended the session of a silent worker");
         }
         if !task.is_processing {
             return Ok(false); // Its lease is free, which is all it needs.
@@ -99,7 +104,8 @@ impl Rescuer {
         }
         edge::pass("rescue::before")?;
         // The task may have been settled, and its lease released, since it was listed: the attempt is the fence.
-        let outcome = ledger::rescue(client, task.id, task.attempt, self.limits.max_deaths).await?;
+        let gone = if task.holder.is_some() { Gone::Silent } else { Gone::Died };
+        let outcome = ledger::rescue(client, task.id, task.attempt, gone, self.limits.max_deaths).await?;
         edge::pass("rescue::after")?;
         ledger::unlock(client, lease).await?;
         match outcome {

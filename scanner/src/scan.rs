@@ -14,6 +14,7 @@ use tracing::{Instrument, info, info_span};
 use crate::{
     batching::{self, BatchReport},
     discovery,
+    relay::answered,
 };
 
 /// How to scan.
@@ -51,12 +52,14 @@ pub async fn scan_dataset(
     let name = dataset.spec.name.clone();
     let span = info_span!("scan", dataset = %name);
     async {
-        if !ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), options.stall_limit).await? {
+        if !answered(ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), options.stall_limit))
+            .await?
+        {
             return Ok(ScanReport { dataset: name, counts: None, batches: BatchReport::default() });
         }
         let counts = discovery::discover(client, dataset, options, stop, on_page).await?;
         let batches = batching::send_batches(client, dataset, options.flush).await?;
-        ledger::unlock(client, Lock::Scan(dataset.id)).await?;
+        answered(ledger::unlock(client, Lock::Scan(dataset.id))).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
         info!(
             listed = counts.listed,

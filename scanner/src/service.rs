@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use chrono::Utc;
 use clap::Args;
 use deadpool_postgres::Pool;
@@ -16,7 +16,7 @@ use longshore_common::{
 use tokio::sync::Notify;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     relay::Relay,
@@ -100,6 +100,8 @@ async fn relay_tick(pool: &Pool, relay: &mut Relay, stop: &CancellationToken) ->
 /// A database that answers nothing for so long hangs; its sessions are given up, and new ones tried. Much longer than the
 /// work takes: a tick may make tasks of a million files.
 const RESCUE_LIMIT: Duration = Duration::from_secs(60);
+/// What a stop waits for, of a scan or a tick that hangs.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 const TICK_LIMIT: Duration = Duration::from_secs(600);
 const HUNG: &str = "Postgres does not answer";
 
@@ -138,10 +140,20 @@ impl Books {
                     Again::UnlessAnotherFinishes => self.due_times.forget(dataset_id),
                 }
             }
-            let ticked = tokio::time::timeout(TICK_LIMIT, self.tick()).await;
-            trouble.note(ticked.context(HUNG).flatten());
+            let stop = self.stop.clone();
+            let patience_ends = async move {
+                stop.cancelled().await;
+                tokio::time::sleep(STOP_LIMIT).await;
+            };
+            let ticked = tokio::select! {
+                ticked = tokio::time::timeout(TICK_LIMIT, self.tick()) => ticked.context(HUNG).flatten(),
+                () = patience_ends => Err(anyhow!(HUNG)),
+            };
+            trouble.note(ticked);
         }
-        self.scans.finish().await;
+        if tokio::time::timeout(STOP_LIMIT, self.scans.finish()).await.is_err() {
+            warn!("a scan does not end; it is left to the next start");
+        }
     }
 
     async fn tick(&mut self) -> anyhow::Result<()> {

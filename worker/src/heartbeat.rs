@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context;
 use deadpool_postgres::Pool;
-use longshore_common::{database, ledger};
+use longshore_common::{
+    database,
+    ledger::{self, Heartbeat},
+};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -18,7 +21,10 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// How long a beat may take: a server that is only slow must hear it, and one that hangs leaves time for another try within the
 /// stall limit.
-const BEAT_LIMIT: Duration = Duration::from_secs(20);
+const BEAT_LIMIT: Duration = Duration::from_secs(10);
+
+/// After a beat that failed.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A task and its attempt.
 type LoadKey = (Uuid, i32);
@@ -55,13 +61,18 @@ impl Drop for Listed {
 
 /// Beats until it is aborted. Uses a connection of its own, because a load's connection is inside COPY.
 pub(crate) async fn beat(pool: Pool, loads: RunningLoads) {
+    let mut wait = EVERY;
     loop {
-        tokio::time::sleep(EVERY).await;
-        // A missed beat is harmless: the lease, not the heartbeat, says whether a worker lives.
+        tokio::time::sleep(wait).await;
+        // A missed beat is harmless: the lease says whether a worker lives, unless it is silent for long.
         let beaten = tokio::time::timeout(BEAT_LIMIT, beat_once(&pool, &loads)).await;
-        if let Err(error) = beaten.context("Postgres does not answer").flatten() {
-            debug!("heartbeat failed: {error:#}");
-        }
+        wait = match beaten.context("Postgres does not answer").flatten() {
+            Ok(()) => EVERY,
+            Err(error) => {
+                debug!("heartbeat failed: {error:#}");
+                AGAIN_AFTER
+            }
+        };
     }
 }
 
@@ -71,11 +82,14 @@ async fn beat_once(pool: &Pool, loads: &RunningLoads) -> anyhow::Result<()> {
         return Ok(());
     }
     let session = database::session(pool).await?;
-    for ((task_id, attempt), progress) in running {
-        let bytes_read = progress.bytes_read.load(Ordering::Relaxed);
-        let rows_read = progress.rows_read.load(Ordering::Relaxed);
-        ledger::heartbeat(&session, task_id, attempt, bytes_read, rows_read).await?;
-    }
+    let beat = |((task_id, attempt), progress): (LoadKey, Arc<Progress>)| Heartbeat {
+        task_id,
+        attempt,
+        bytes_read: progress.bytes_read.load(Ordering::Relaxed),
+        rows_read: progress.rows_read.load(Ordering::Relaxed),
+    };
+    let beats: Vec<Heartbeat> = running.into_iter().map(beat).collect();
+    ledger::heartbeat(&session, &beats).await?;
     session.give_back();
     Ok(())
 }

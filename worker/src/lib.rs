@@ -25,6 +25,7 @@ mod service;
 mod settle;
 mod small_files;
 mod task;
+mod unclaimed;
 
 pub use config::WorkerConfig;
 pub use dry_run::{DryRun, DryRunStep, dry_run};

@@ -24,7 +24,7 @@ use crate::{
 pub enum StopReason {
     /// By a signal.
     Told,
-    /// `--drain`, and no published task is left.
+    /// `--drain`, and the queue has nothing more to give.
     Drained,
 }
 
@@ -62,7 +62,7 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
     heart.abort();
     let why = match reason {
         StopReason::Told => "told to",
-        StopReason::Drained => "no published task is left",
+        StopReason::Drained => "the queue is drained",
     };
     info!("worker stopped: {why}");
     reason
@@ -172,7 +172,11 @@ impl DrainCheck {
         };
         self.empty_looks += 1;
         if self.empty_looks >= Self::MAX_EMPTY_LOOKS {
-            warn!(tasks = open, "tasks are published, but the queue is empty; leaving them to others");
+            warn!(
+                tasks = open,
+                "tasks are published, but the queue is empty: other workers have their messages, or these are lost, which the \
+                 scanner or `longshore scan` notices"
+            );
             return true;
         }
         false

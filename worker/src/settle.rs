@@ -58,7 +58,12 @@ pub(crate) async fn settle_elsewhere(
     loop {
         let tried = tokio::time::timeout(TRY_LIMIT, try_elsewhere(pool, claim, failure, retry_for)).await;
         match tried.context("Postgres does not answer").flatten() {
-            Ok(true) => return,
+            Ok(true) => {
+                if said {
+                    info!("the task is settled now");
+                }
+                return;
+            }
             Ok(false) => {}
             Err(error) if !said => {
                 warn!("cannot settle the task yet, trying until it works: {error:#}");
@@ -86,8 +91,11 @@ async fn try_elsewhere(
     let session = database::session(pool).await?;
     // Settled already, or taken over: then the lease, and the backend that holds it, are somebody else's.
     if !ledger::is_running(&session, claim.task_id, claim.attempt).await? {
-        let reason = failure.for_operators();
-        if ledger::take_death_back(&session, claim.task_id, claim.attempt, &reason).await? {
+        let reason = format!(
+            "its worker was silent or cut off from Postgres, and the task was given to others; the load ended with: {}",
+            failure.for_operators()
+        );
+        if ledger::take_death_back(&session, claim.task_id, claim.attempt, &reason, retry_for).await? {
             info!(
                 "the task was given to others meanwhile; this worker lives, and that is not held against the task"
             );

@@ -24,7 +24,7 @@ use crate::{
     heartbeat::RunningLoads,
     load,
     progress::Progress,
-    settle,
+    settle, unclaimed,
 };
 
 /// What all messages of a worker share.
@@ -75,6 +75,9 @@ enum Dealt {
 /// unless loads of an earlier channel still run.
 const ROOM_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often a message that waits to be alone looks whether its task still waits.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Deals with one message, from its receipt to its answer.
 pub(crate) async fn handle(shared: Arc<Shared>, received: Received) {
     let span = info_span!("task", task = %received.task_id);
@@ -112,10 +115,22 @@ async fn deal_with(shared: &Shared, received: &Received, permit: SemaphorePermit
     }
     // The permit goes first: two such tasks that each keep one would wait for each other for ever.
     drop(permit);
-    info!("its last worker died; waiting until nothing else is loaded beside it");
-    let all = tokio::select! {
-        all = shared.permits.acquire_many(everything) => all,
-        () = shared.stop.cancelled() => return Answer::Requeue,
+    if shared.permits.available_permits() < usize::from(shared.config.concurrency) {
+        info!("its last worker died; waiting until nothing else is loaded beside it");
+    }
+    let room = shared.permits.acquire_many(everything);
+    tokio::pin!(room);
+    let all = loop {
+        tokio::select! {
+            all = &mut room => break all,
+            () = shared.stop.cancelled() => return Answer::Requeue,
+            // While this worker waits, it begins nothing new: not for a task that another has taken.
+            () = tokio::time::sleep(LOOK_AGAIN) => {
+                if !unclaimed::still_waits(shared, received.task_id).await {
+                    return Answer::Ack;
+                }
+            }
+        }
     };
     match work(shared, received, all.is_ok()).await {
         Dealt::With(answer) => answer,
@@ -131,7 +146,10 @@ async fn work(shared: &Shared, received: &Received, is_alone: bool) -> Dealt {
     let (session, outcome) = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
-            warn!("cannot claim the task, giving its message back: {error:#}");
+            warn!("cannot claim the task, which is tried again later: {error:#}");
+            if unclaimed::leave_to_relay(shared, received.task_id, &error).await {
+                return Dealt::With(Answer::Ack);
+            }
             shared.pause(Duration::from_secs(1)).await;
             return Dealt::With(Answer::Requeue);
         }
@@ -227,7 +245,8 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     outcome
 }
 
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Short, so that at a stop there is time left to settle from another connection.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn log_committed(committed: &load::Committed, dataset: &str, started: Instant) {
     let seconds = started.elapsed().as_secs_f64();

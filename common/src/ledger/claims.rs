@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     leases::{Lock, unlock},
-    rescue::{Rescue, rescue},
+    rescue::{Gone, Rescue, rescue},
 };
 use crate::{dataset::Dataset, store::StoredFile};
 
@@ -108,7 +108,9 @@ pub async fn claim(
     let mut last_attempt_died = seen.last_attempt_died;
     if seen.status == "PROCESSING" {
         // Its worker is gone, or we would not hold the lease.
-        last_attempt_died = rescue(client, task_id, seen.attempt, claimant.max_deaths).await? == Rescue::New;
+        // Another was quicker to rescue it, perhaps: then it has died as well.
+        let rescued = rescue(client, task_id, seen.attempt, Gone::Died, claimant.max_deaths).await?;
+        last_attempt_died = rescued != Rescue::Poison;
     }
     if last_attempt_died && !claimant.is_alone {
         unlock(client, lease).await?;
@@ -228,6 +230,56 @@ fn task_file(row: &Row) -> TaskFile {
     TaskFile { id: row.get(0), stored }
 }
 
+/// A claim of which its worker does not know: the answer to its COMMIT never came.
+#[derive(Debug, Clone, Copy)]
+pub struct LostClaim {
+    /// The advisory lock that the lost session held, or still holds.
+    pub lease_key: i64,
+    /// The attempt that it has begun.
+    pub attempt: i32,
+    /// It was recorded as DIED meanwhile.
+    pub is_dead: bool,
+}
+
+/// The worker's newest attempt at the task, if it has no end or only a death. It may also be one that the worker runs: then
+/// the lease is not free.
+pub async fn lost_claim(
+    client: &Client,
+    task_id: Uuid,
+    worker: &str,
+) -> Result<Option<LostClaim>, tokio_postgres::Error> {
+    let row = client
+        .query_opt(
+            "SELECT lease_key, attempt.attempt, outcome IS NOT NULL
+             FROM longshore.attempt JOIN longshore.task ON task.id = attempt.task_id
+             WHERE task_id = $1 AND worker = $2 AND (outcome IS NULL OR outcome = 'DIED')
+             ORDER BY attempt.attempt DESC LIMIT 1",
+            &[&task_id, &worker],
+        )
+        .await?;
+    Ok(row.map(|row| LostClaim { lease_key: row.get(0), attempt: row.get(1), is_dead: row.get(2) }))
+}
+
+/// Has a task that cannot be claimed published again a little later, with the cause. To be committed before its message is
+/// acked: given back to the queue, it would return to its head and keep healthy tasks waiting.
+pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), tokio_postgres::Error> {
+    client
+        .execute(
+            "UPDATE longshore.task
+             SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2, modified_time = now()
+             WHERE id = $1 AND status = 'NEW' AND due_time <= now()",
+            &[&task_id, &cause],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Whether the task waits for a worker.
+pub async fn is_new(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status = 'NEW')";
+    client.query_one(sql, &[&task_id]).await?.try_get(0)
+}
+
 /// Whether the attempt is still the one that runs. Once it is not, it never is again.
 pub async fn is_running(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     let row = client
@@ -239,22 +291,43 @@ pub async fn is_running(client: &Client, task_id: Uuid, attempt: i32) -> Result<
     row.try_get(0)
 }
 
-/// Records that the attempt is alive and how far it is; `false` if it is not ours any more.
-pub async fn heartbeat(
-    client: &Client,
-    task_id: Uuid,
-    attempt: i32,
-    bytes_read: u64,
-    rows_read: u64,
-) -> Result<bool, tokio_postgres::Error> {
-    let bytes_read = i64::try_from(bytes_read).unwrap_or(i64::MAX);
-    let rows_read = i64::try_from(rows_read).unwrap_or(i64::MAX);
-    let changed = client
+/// How far a running attempt is.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// The task.
+    pub task_id: Uuid,
+    /// Its attempt.
+    pub attempt: i32,
+    /// After decompression.
+    pub bytes_read: u64,
+    /// Loaded and rejected.
+    pub rows_read: u64,
+}
+
+/// Records that the attempts are alive and how far they are; gives how many of them still run.
+///
+/// One that somebody has locked is left out: its own load, which is about to commit, or a stranger; the others' signs of
+/// life must not wait for that.
+pub async fn heartbeat(client: &Client, beats: &[Heartbeat]) -> Result<u64, tokio_postgres::Error> {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let task_ids: Vec<Uuid> = beats.iter().map(|beat| beat.task_id).collect();
+    let attempts: Vec<i32> = beats.iter().map(|beat| beat.attempt).collect();
+    let bytes_read: Vec<i64> = beats.iter().map(|beat| count(beat.bytes_read)).collect();
+    let rows_read: Vec<i64> = beats.iter().map(|beat| count(beat.rows_read)).collect();
+    client
         .execute(
-            "UPDATE longshore.attempt SET heartbeat_time = now(), bytes_read = $3, rows_read = $4
-             WHERE task_id = $1 AND attempt = $2 AND finished_time IS NULL",
-            &[&task_id, &attempt, &bytes_read, &rows_read],
+            "WITH alive AS (
+                 SELECT attempt.task_id, attempt.attempt, beat.bytes_read, beat.rows_read
+                 FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[])
+                     AS beat (task_id, attempt, bytes_read, rows_read)
+                 JOIN longshore.attempt USING (task_id, attempt)
+                 WHERE finished_time IS NULL
+                 FOR UPDATE OF attempt SKIP LOCKED
+             )
+             UPDATE longshore.attempt
+             SET heartbeat_time = now(), bytes_read = alive.bytes_read, rows_read = alive.rows_read
+             FROM alive WHERE attempt.task_id = alive.task_id AND attempt.attempt = alive.attempt",
+            &[&task_ids, &attempts, &bytes_read, &rows_read],
         )
-        .await?;
-    Ok(changed == 1)
+        .await
 }

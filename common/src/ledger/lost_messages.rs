@@ -31,12 +31,13 @@ pub async fn overtaken_until(
     client: &Client,
     grace: Duration,
 ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
-    // modified_time is that of the claim, or later.
+    // modified_time is that of the claim, or later. A time of publishing that a clock put into the future tells nothing.
     let row = client
         .query_opt(
             "SELECT published_time FROM longshore.task
              WHERE status IN ('PROCESSING', 'LOADED') AND publications = 1 AND published_time IS NOT NULL
                AND modified_time < now() - make_interval(secs => $1)
+               AND published_time < now() - make_interval(secs => $1)
              ORDER BY published_time DESC LIMIT 1",
             &[&grace.as_secs_f64()],
         )

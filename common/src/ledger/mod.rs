@@ -22,7 +22,8 @@ mod tasks;
 
 pub use apply::{Applied, apply};
 pub use claims::{
-    Claim, ClaimOutcome, Claimant, Held, TaskFile, claim, heartbeat, is_running, publish_again_later,
+    Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
+    is_running, lost_claim, publish_again_later, put_off,
 };
 pub use datasets::{
     DatasetSummary, StoredDataset, UnreadableSpec, current_dataset, dataset_names, dataset_summaries,
@@ -41,7 +42,7 @@ pub use lost_messages::{long_published, overtaken_until, unpublish};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
-pub use rescue::{Holder, OpenTask, Rescue, open_tasks, rescue, take_death_back};
+pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
 pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_scan};
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};

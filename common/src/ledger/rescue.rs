@@ -1,10 +1,12 @@
 //! Tasks whose worker is gone, or gives no sign of life.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::outbox::WAKE_RELAY;
+use super::{leases::end_lease_holder, outbox::WAKE_RELAY};
 
 /// A task that somebody works on, or should.
 #[derive(Debug, Clone, Copy)]
@@ -84,13 +86,50 @@ pub enum Rescue {
     NotNeeded,
 }
 
+/// Ends the session that holds the task's lease, if it has given no sign of life since it was seen, and waits up to five
+/// seconds until it is gone. Gives whether it was ended.
+pub async fn end_silent_holder(
+    client: &Client,
+    task: &OpenTask,
+    holder: Holder,
+) -> Result<bool, tokio_postgres::Error> {
+    let is_silent = client
+        .query_one(
+            "SELECT CASE WHEN $4
+                 THEN EXISTS (SELECT FROM longshore.attempt
+                              WHERE task_id = $1 AND attempt = $2 AND finished_time IS NULL AND heartbeat_time = $5)
+                 ELSE EXISTS (SELECT FROM pg_stat_activity WHERE pid = $3 AND state_change = $5) END",
+            &[&task.id, &task.attempt, &holder.pid, &task.is_processing, &holder.sign_of_life],
+        )
+        .await?
+        .try_get(0)?;
+    if is_silent {
+        end_lease_holder(client, task.lease_key, holder.pid).await?;
+    }
+    Ok(is_silent)
+}
+
+/// How a worker was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Its lease was free.
+    Died,
+    /// It gave no sign of life, and its session was ended.
+    Silent,
+}
+
 /// Makes a task NEW again, or FAILED after `max_deaths`. The caller must hold the task's lease.
 pub async fn rescue(
     client: &Client,
     task_id: Uuid,
     attempt: i32,
+    gone: Gone,
     max_deaths: i32,
 ) -> Result<Rescue, tokio_postgres::Error> {
+    let what_it_did = match gone {
+        Gone::Died => "died while it loaded the task",
+        Gone::Silent => "was silent while it loaded the task, and its session was ended",
+    };
     let row = client
         .query_opt(
             &format!("WITH died AS (
@@ -104,7 +143,7 @@ pub async fn rescue(
                      deaths = deaths + 1, published_time = NULL, due_time = now(), modified_time = now(),
                      failure_msg = CASE WHEN deaths + 1 >= $3
                          THEN format('poison: %s workers died while they loaded it; the last was %s', deaths + 1, last_known)
-                         ELSE format('a worker died while it loaded the task: %s', last_known) END
+                         ELSE format('a worker %s: %s', $4::text, last_known) END
                  FROM died
                  WHERE id = $1 AND task.attempt = $2 AND status = 'PROCESSING'
                  RETURNING id, task.attempt, status, failure_msg, {WAKE_RELAY}
@@ -114,7 +153,7 @@ pub async fn rescue(
                  FROM rescued WHERE attempt.task_id = rescued.id AND attempt.attempt = rescued.attempt
              )
              SELECT status FROM rescued"),
-            &[&task_id, &attempt, &max_deaths],
+            &[&task_id, &attempt, &max_deaths, &what_it_did],
         )
         .await?;
     Ok(match row.map(|row| row.get::<_, String>(0)).as_deref() {
@@ -127,17 +166,22 @@ pub async fn rescue(
 /// Takes a death back: the attempt's worker lives, and had only lost its connection for longer than the rescue waits. Gives
 /// whether the attempt had been recorded as DIED.
 ///
-/// It becomes a transient failure like any other, which `LONGSHORE_RETRY_FOR` bounds. A task that this very death had made
-/// FAILED as poison is NEW again: an outage must not count against a task, however often it comes.
+/// It becomes a transient failure like any other: a task that still waits is FAILED once `retry_for` has passed since its first
+/// failure. Before that, one that this very death had made FAILED as poison is NEW again: an outage must not count against a
+/// task, however often it comes.
 pub async fn take_death_back(
     client: &Client,
     task_id: Uuid,
     attempt: i32,
     error: &str,
+    retry_for: Duration,
 ) -> Result<bool, tokio_postgres::Error> {
     // What was FAILED by this death is NEW again: no other attempt has begun, or the number would be another; and what an
     // operator has retried is not FAILED. Read from the row that is changed, and so as it is at that moment.
-    let was_poison = "task.status = 'FAILED' AND task.attempt = alive.attempt";
+    let was_poison = "task.status = 'FAILED' AND task.attempt = alive.attempt
+        AND NOT coalesce((SELECT bool_and(superseded_by IS NOT NULL) FROM longshore.file WHERE task_id = task.id), FALSE)";
+    let is_out_of_time = "task.status IN ('NEW', 'FAILED') AND task.attempt = alive.attempt
+        AND first_failure_time <= now() - make_interval(secs => $4)";
     let statement = format!(
         "WITH alive AS (
              UPDATE longshore.attempt SET outcome = 'RETRY', error = $3
@@ -145,14 +189,17 @@ pub async fn take_death_back(
              RETURNING task_id, attempt
          )
          UPDATE longshore.task
-         SET deaths = greatest(deaths - 1, 0), first_failure_time = coalesce(first_failure_time, now()),
-             status = CASE WHEN {was_poison} THEN 'NEW' ELSE status END,
+         SET deaths = greatest(deaths - 1, 0),
+             first_failure_time = CASE WHEN status = 'LOADED' THEN first_failure_time
+                                       ELSE coalesce(first_failure_time, now()) END,
+             status = CASE WHEN {is_out_of_time} THEN 'FAILED' WHEN {was_poison} THEN 'NEW' ELSE status END,
              due_time = CASE WHEN {was_poison} THEN now() ELSE due_time END,
-             published_time = CASE WHEN {was_poison} THEN NULL ELSE published_time END,
-             failure_msg = CASE WHEN {was_poison} THEN $3 ELSE failure_msg END,
-             modified_time = now()
+             published_time = CASE WHEN {is_out_of_time} OR {was_poison} THEN NULL ELSE published_time END,
+             failure_msg = CASE WHEN {is_out_of_time} OR {was_poison} THEN $3 ELSE failure_msg END,
+             modified_time = CASE WHEN {is_out_of_time} OR {was_poison} THEN now() ELSE modified_time END
          FROM alive WHERE task.id = alive.task_id
          RETURNING {WAKE_RELAY}"
     );
-    Ok(client.query_opt(&statement, &[&task_id, &attempt, &error]).await?.is_some())
+    let parameters: [&(dyn ToSql + Sync); 4] = [&task_id, &attempt, &error, &retry_for.as_secs_f64()];
+    Ok(client.query_opt(&statement, &parameters).await?.is_some())
 }

@@ -48,7 +48,9 @@ impl Publisher {
 
     /// Whether the broker takes no messages for now, because of a memory or disk alarm.
     pub fn is_blocked(&self) -> bool {
-        self.link.connection.status().blocked()
+        // A connection that is lost stays blocked for lapin, for ever.
+        let status = self.link.connection.status();
+        status.connected() && status.blocked()
     }
 
     /// Whether another must be opened: messages that nobody waits for any more would make it tell wrongly which of the next

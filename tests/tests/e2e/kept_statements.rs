@@ -32,6 +32,7 @@ async fn a_worker_that_runs_on_fills_a_column_that_its_table_was_given() {
 #[tokio::test]
 async fn a_statement_that_postgres_refuses_to_run_again_costs_a_session_and_no_attempt() {
     let (stage, worker) = with_kept_statements().await;
+    let _scanner = stage.spawn(&["scanner"]);
     let migration = "ALTER TABLE longshore.file ALTER COLUMN etag TYPE varchar";
     stage.client().await.batch_execute(migration).await.unwrap();
     stage.put("8.csv", loan_file(8..=8));

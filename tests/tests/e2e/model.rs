@@ -38,7 +38,7 @@ use tokio::{sync::Mutex, task::LocalSet};
 const SEED: &str = "LONGSHORE_MODEL_SEED";
 /// So many cases are played.
 const CASES: &str = "LONGSHORE_MODEL_CASES";
-const DEFAULT_CASES: u64 = 1000;
+const DEFAULT_CASES: u64 = 500;
 /// Cases that are played at once, each lane in a database of its own.
 const LANES: u64 = 4;
 /// So often a failing script is shortened.

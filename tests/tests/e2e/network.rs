@@ -1,6 +1,6 @@
 //! The network between a worker and its servers fails in mid-load: every row once all the same.
 
-use longshore_tests::{Process, Proxy, Stage, eventually};
+use longshore_tests::{Process, Proxy, Stage, eventually, loan_file};
 
 use crate::mid_copy;
 
@@ -33,6 +33,29 @@ async fn a_task_whose_commit_answer_never_came_is_loaded_once_and_the_worker_goe
     eventually("the answer to COMMIT is lost", || async { proxy.commits_swallowed() == 1 }).await;
     mid_copy::assert_loads_once(&stage, &["LOADED"]).await;
     mid_copy::assert_goes_on(&stage).await;
+}
+
+#[tokio::test]
+async fn claims_whose_commit_answers_never_come_count_as_no_deaths() {
+    let stage = Stage::with_loans_and(&[("LONGSHORE_MAX_DEATHS", "2")]).await;
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let proxy = Proxy::to(&stage.database_url()).await;
+    let url = proxy.url(&stage.database_url());
+    proxy.swallow_commit_answer();
+    let _worker = stage.spawn_with(&["worker"], &[("DATABASE_URL", &url)]);
+    let _scanner = stage.spawn(&["scanner"]);
+    for swallowed in 1..=3 {
+        eventually("an answer to COMMIT is lost", || async { proxy.commits_swallowed() == swallowed }).await;
+        // The worker's next COMMIT is that of its next claim, which waits for a backoff.
+        if swallowed < 3 {
+            proxy.swallow_commit_answer();
+        }
+    }
+    eventually("the rows", || async { stage.loans().await == (10, 10) }).await;
+    assert_eq!(stage.number("SELECT deaths FROM longshore.task").await, 0);
+    let outcomes = stage.texts("SELECT outcome FROM longshore.attempt ORDER BY attempt").await;
+    assert_eq!(outcomes, ["RETRY", "RETRY", "RETRY", "LOADED"]);
 }
 
 #[tokio::test]

@@ -82,3 +82,42 @@ async fn a_load_goes_on_while_its_queue_is_deleted_and_the_worker_declares_it_ag
     mid_copy::assert_loads_once(&stage, &["LOADED"]).await;
     mid_copy::assert_goes_on(&stage).await;
 }
+
+#[tokio::test]
+async fn tasks_that_cannot_be_claimed_keep_no_others_waiting_and_load_once_they_can() {
+    let stage = Stage::with_loans_and(&[("LONGSHORE_BATCH_BYTES", "1 KiB")]).await;
+    for file in 0..4 {
+        stage.put(&format!("{file}.csv"), loan_file(file * 10 + 1..=file * 10 + 10));
+    }
+    stage.scan().await;
+    // As if a newer program had stored it.
+    let client = stage.client().await;
+    let unreadable = "UPDATE longshore.dataset_version SET spec = spec || '{\"key_of_tomorrow\": 1}'";
+    client.batch_execute(unreadable).await.unwrap();
+    let folder = stage.folder().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("a.csv"), "id\n1\n").unwrap();
+    let spec = format!(
+        "name = \"other\"\nsource = \"file://{}\"\n[discovery]\nsettle = \"0s\"\n[target]\ntable = \"reporting.other\"\n\
+         [[columns]]\nname = \"id\"\ntype = \"bigint\"\n",
+        folder.display()
+    );
+    let path = stage.folder().join("other.toml");
+    std::fs::write(&path, spec).unwrap();
+    stage.ok(&["dataset", "apply", path.to_str().unwrap()]).await;
+    stage.ok(&["scan", "other", "--flush"]).await;
+    let _services = (stage.spawn(&["scanner"]), stage.spawn(&["worker", "--concurrency", "1"]));
+    eventually("the other's row", || async {
+        stage.number("SELECT count(*) FROM reporting.other").await == 1
+    })
+    .await;
+    assert_eq!(stage.loans().await.0, 0);
+    let causes =
+        "SELECT count(*) FROM longshore.task WHERE failure_msg LIKE 'the task could not be claimed: %'";
+    eventually("the cause is told", || async { stage.number(causes).await == 4 }).await;
+    client
+        .batch_execute("UPDATE longshore.dataset_version SET spec = spec - 'key_of_tomorrow'")
+        .await
+        .unwrap();
+    eventually("the rows", || async { stage.loans().await == (40, 40) }).await;
+}

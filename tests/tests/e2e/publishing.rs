@@ -6,7 +6,7 @@ use lapin::{
 };
 use longshore_tests::{Process, Proxy, Stage, eventually, loan_file};
 
-const LOST: &str = "messages were lost after their confirm";
+const LOST: &str = "messages seem lost, which the broker had confirmed";
 
 /// Does something to the broker that no Longshore does.
 async fn on_broker<T>(stage: &Stage, act: impl AsyncFnOnce(Channel) -> lapin::Result<T>) {

@@ -18,7 +18,7 @@ async fn a_stopped_worker_loses_its_task_loads_nothing_when_it_wakes_and_takes_i
     let stopped = stage.worker_in_mid_load(&[("LONGSHORE_STALL_LIMIT", "60s")]).await;
     stopped.signal("STOP");
     let scanner = stage.spawn(&["scanner"]);
-    scanner.logs("ending the session of a silent worker").await;
+    scanner.logs("ended the session of a silent worker").await;
     let _worker = stage.spawn(&["worker"]);
     eventually("all rows", || async { stage.loans().await.0 == ROWS as i64 }).await;
     assert_eq!(stage.number("SELECT deaths FROM longshore.task").await, 1);

@@ -14,7 +14,10 @@ pub(super) fn new(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     let is_due = task.due_time <= now;
     let headline = match task.published_time {
         Some(published) => {
-            format!("NEW: published at {}, waits in the queue for a worker.", moment(published, now))
+            format!(
+                "NEW: published at {}, waits for a worker. (Should the queue have lost it, it is published again.)",
+                moment(published, now)
+            )
         }
         None if is_due => "NEW: not published yet.".to_owned(),
         None => format!("NEW: not due before {}.", moment(task.due_time, now)),
@@ -86,14 +89,15 @@ fn limits(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
         };
         let failures = counted(task.attempts.iter().filter(is_counted).count() as u64, "time");
         lines.push(format!(
-            "It has failed {failures}, first at {}; it is FAILED if it still fails LONGSHORE_RETRY_FOR after that.",
+            "It has failed {failures}, first at {}; it is FAILED if it still fails LONGSHORE_RETRY_FOR (24h, if not set) after that.",
             moment(first, now)
         ));
     }
     if task.deaths > 0 {
         let deaths = counted(task.deaths.unsigned_abs().into(), "worker");
-        lines
-            .push(format!("{deaths} died while loading it; at LONGSHORE_MAX_DEATHS it is FAILED as poison."));
+        lines.push(format!(
+            "{deaths} died while loading it; at LONGSHORE_MAX_DEATHS (5, if not set) it is FAILED as poison."
+        ));
     }
     lines
 }
@@ -124,7 +128,8 @@ pub(super) fn processing(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> 
             lasting(silent_for)
         ));
         lines.push(
-            "Once it has been silent for LONGSHORE_STALL_LIMIT, its session is ended and the task is NEW again."
+            "Some seconds after LONGSHORE_STALL_LIMIT (60s, if not set) of silence, the scanner service ends its session, and the task is \
+             NEW again."
                 .to_owned(),
         );
     } else {

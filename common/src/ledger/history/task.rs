@@ -83,7 +83,7 @@ pub struct AttemptRecord {
     pub rows_read: Option<i64>,
     /// When it ended; `None` while it runs.
     pub finished_time: Option<DateTime<Utc>>,
-    /// How it ended: LOADED, RETRY, STOPPED, DIED, EVICTED or FAILED.
+    /// How it ended: LOADED, RETRY, STOPPED, DIED or FAILED.
     pub outcome: Option<String>,
     /// Why it did not load.
     pub error: Option<String>,

@@ -116,7 +116,8 @@ async fn look(part: &mut Part, session: &Session, cue: u8) -> Result<(), Exit> {
         return Ok(());
     }
     part.next(pid).await?;
-    let outcome = ledger::rescue(client, task, seen.attempt, super::task::MAX_DEATHS).await;
+    let outcome =
+        ledger::rescue(client, task, seen.attempt, ledger::Gone::Died, super::task::MAX_DEATHS).await;
     let attempt = seen.attempt;
     part.told(pid, outcome, |outcome| Event::Rescued { task, attempt, outcome: *outcome })?;
     part.next(pid).await?;

@@ -19,9 +19,13 @@ pub(super) fn chosen_by(cue: u8) -> Settlement {
 pub(super) async fn beat(worker: &mut Worker, claim: &Claim) {
     let books = worker.books().await;
     let (task, attempt, pid) = (claim.task_id, claim.attempt, books.pid);
-    let beat = ledger::heartbeat(&books.client, task, attempt, 1, 1).await;
+    let beat = ledger::heartbeat(
+        &books.client,
+        &[ledger::Heartbeat { task_id: task, attempt, bytes_read: 1, rows_read: 1 }],
+    )
+    .await;
     // A heartbeat that fails is no reason to end a load.
-    let told = worker.part.told(pid, beat, |answer| Event::Heartbeat { task, attempt, answer: *answer });
+    let told = worker.part.told(pid, beat, |answer| Event::Heartbeat { task, attempt, answer: *answer == 1 });
     worker.books = worker.books.take().filter(|_| told.is_ok());
 }
 
@@ -119,7 +123,14 @@ async fn take_death_back(worker: &mut Worker, books: &Session, claim: &Claim) ->
         }
         worker.part.say("waits for the row of the task, which another attempt is about to commit");
     }
-    let was_dead = ledger::take_death_back(&books.client, task, attempt, "an outage").await;
+    let was_dead = ledger::take_death_back(
+        &books.client,
+        task,
+        attempt,
+        "an outage",
+        std::time::Duration::from_secs(86_400),
+    )
+    .await;
     worker.part.told(pid, was_dead, |was_dead| Event::TookDeathBack {
         task,
         attempt,

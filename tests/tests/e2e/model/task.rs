@@ -146,7 +146,8 @@ impl Task {
         };
         *outcome = "RETRY";
         self.deaths = (self.deaths - 1).max(0);
-        self.failed_before = true;
+        // What is loaded is not said to have failed.
+        self.failed_before |= self.status != Status::Loaded;
         if self.status == Status::Failed && self.attempt == attempt {
             self.status = Status::New;
             self.renew(true);

@@ -21,7 +21,7 @@ const DUE_LATER: &str = "Then the scanner service publishes it within its tick (
 fn a_task_that_waits_says_for_what_and_why_again() {
     let new = task("NEW");
     let published = TaskHistory { published_time: Some(at(-3)), ..new.clone() };
-    let in_queue = "NEW: published at 2026-03-01T11:59:57Z (3.0s ago), waits in the queue for a worker.";
+    let in_queue = "NEW: published at 2026-03-01T11:59:57Z (3.0s ago), waits for a worker. (Should the queue have lost it, it is published again.)";
     let failed_twice = TaskHistory {
         due_time: at(4),
         first_failure_time: Some(at(-20)),
@@ -49,7 +49,7 @@ fn a_task_that_waits_says_for_what_and_why_again() {
                 "NEW: not due before 2026-03-01T12:00:04Z (in 4.0s).",
                 "Attempt 3 failed at 2026-03-01T11:59:50Z (10.0s ago), perhaps not for good: the store failed\\nLOADED",
                 "It has failed 2 times, first at 2026-03-01T11:59:40Z (20.0s ago); it is FAILED if it still fails \
-                 LONGSHORE_RETRY_FOR after that.",
+                 LONGSHORE_RETRY_FOR (24h, if not set) after that.",
                 DUE_LATER,
             ],
         ),
@@ -68,7 +68,7 @@ fn a_task_that_waits_says_for_what_and_why_again() {
                 in_queue,
                 "Attempt 1 ended at 2026-03-01T11:59:50Z (10.0s ago), because its worker host-1 died; the next one loads \
                  the task alone.",
-                "2 workers died while loading it; at LONGSHORE_MAX_DEATHS it is FAILED as poison.",
+                "2 workers died while loading it; at LONGSHORE_MAX_DEATHS (5, if not set) it is FAILED as poison.",
                 IN_QUEUE,
             ],
         ),

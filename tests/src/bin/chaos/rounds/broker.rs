@@ -21,10 +21,12 @@ enum Fault {
     Purge,
     DeleteQueue,
     MemoryAlarm,
+    KillUnderAlarm,
 }
 
-/// Those that are no restart.
-const OTHERS: [Fault; 4] = [Fault::CloseConnections, Fault::Purge, Fault::DeleteQueue, Fault::MemoryAlarm];
+/// Those that are not counted as restarts.
+const OTHERS: [Fault; 5] =
+    [Fault::CloseConnections, Fault::Purge, Fault::DeleteQueue, Fault::MemoryAlarm, Fault::KillUnderAlarm];
 
 impl Fault {
     fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Fault {
             Self::Purge => "queue purged",
             Self::DeleteQueue => "queue deleted",
             Self::MemoryAlarm => "memory alarm",
+            Self::KillUnderAlarm => "RabbitMQ killed under a memory alarm",
         }
     }
 
@@ -117,6 +120,13 @@ async fn throw(fault: Fault, site: &Site<'_>, world: &World) -> anyhow::Result<I
             servers.memory_alarm(true).await?;
             tokio::time::sleep(ALARM[usize::from(world.size.is_full)]).await;
             servers.memory_alarm(false).await?;
+        }
+        Fault::KillUnderAlarm => {
+            // The alarm is gone with the broker that raised it.
+            servers.memory_alarm(true).await?;
+            tokio::time::sleep(ALARM[usize::from(world.size.is_full)]).await;
+            servers.kill_broker().await?;
+            return answers(servers.start_broker(), servers).await;
         }
     }
     Ok(Instant::now())
