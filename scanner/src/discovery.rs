@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::{relay::answered, scan::ScanOptions};
+use crate::{answer::answered, scan::ScanOptions};
 
 /// Entries that are compared with the ledger at once.
 const PAGE_LEN: usize = 1000;

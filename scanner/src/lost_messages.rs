@@ -8,7 +8,7 @@ use longshore_common::ledger;
 use tokio_postgres::Client;
 use tracing::warn;
 
-use crate::relay::answered;
+use crate::answer::answered;
 
 /// How long a message may be on its way from the queue to a worker's claim.
 const GRACE: Duration = Duration::from_secs(10);

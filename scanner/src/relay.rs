@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 use uuid::Uuid;
 
-use crate::lost_messages::{LostMessages, SECOND_LOOK};
+use crate::{
+    answer::answered,
+    lost_messages::{LostMessages, SECOND_LOOK},
+};
 
 /// Tasks whose confirms are awaited together.
 const WINDOW: i64 = 500;
@@ -174,19 +177,6 @@ impl Relay {
 
 /// How long the relay may wait for the broker without a word to Postgres: opening, sending and confirms have limits that come to less.
 const BROKER_LIMIT: Duration = Duration::from_secs(60);
-
-/// How long Postgres may take for one answer: a server that hangs must not hang the relay.
-const DATABASE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Waits for Postgres, but not for ever. After an error the connection must be closed.
-pub(crate) async fn answered<T>(
-    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> anyhow::Result<T> {
-    match tokio::time::timeout(DATABASE_LIMIT, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => anyhow::bail!("Postgres did not answer within {} s", DATABASE_LIMIT.as_secs()),
-    }
-}
 
 fn publish_span(task: &Unpublished) -> Span {
     let span = info_span!("publish", task = %task.id);

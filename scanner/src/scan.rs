@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
 use crate::{
+    answer::answered,
     batching::{self, BatchReport},
     discovery,
-    relay::answered,
 };
 
 /// How to scan.

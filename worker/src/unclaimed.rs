@@ -36,7 +36,8 @@ pub(crate) async fn leave_to_relay(shared: &Shared, task_id: Uuid, cause: &anyho
         }
         shared.pause(LOOK_EVERY).await;
     }
-    // Another message of this worker loads the task; this one has nothing to add.
+    // Another message of this worker loads the task; or Postgres has not noticed yet that the lost session is gone, and the
+    // rescue sees to the task.
     true
 }
 

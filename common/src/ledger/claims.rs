@@ -260,13 +260,14 @@ pub async fn lost_claim(
     Ok(row.map(|row| LostClaim { lease_key: row.get(0), attempt: row.get(1), is_dead: row.get(2) }))
 }
 
-/// Has a task that cannot be claimed published again a little later, with the cause. To be committed before its message is
+/// Has a task that cannot be claimed published again a little later: a transient failure without an attempt. To be committed before its message is
 /// acked: given back to the queue, it would return to its head and keep healthy tasks waiting.
 pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
             "UPDATE longshore.task
-             SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2, modified_time = now()
+             SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2,
+                 first_failure_time = coalesce(first_failure_time, now()), modified_time = now()
              WHERE id = $1 AND status = 'NEW' AND due_time <= now()",
             &[&task_id, &cause],
         )

@@ -115,9 +115,30 @@ async fn tasks_that_cannot_be_claimed_keep_no_others_waiting_and_load_once_they_
     let causes =
         "SELECT count(*) FROM longshore.task WHERE failure_msg LIKE 'the task could not be claimed: %'";
     eventually("the cause is told", || async { stage.number(causes).await == 4 }).await;
+    let why = stage.ok(&["why", stage.inbox.join("0.csv").to_str().unwrap()]).await.stdout;
+    assert!(
+        why.contains("It is tried again: the task could not be claimed: ") && !why.contains("operator"),
+        "{why}"
+    );
     client
         .batch_execute("UPDATE longshore.dataset_version SET spec = spec - 'key_of_tomorrow'")
         .await
         .unwrap();
     eventually("the rows", || async { stage.loans().await == (40, 40) }).await;
+}
+
+#[tokio::test]
+async fn status_shows_the_books_while_rabbitmq_is_away() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let away = [("AMQP_URL", "amqp://nobody:nothing@127.0.0.1:1/%2f")];
+    let shown = stage.run_with(&["status"], &away).await;
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(
+        shown.stdout.contains("SENT_FOR_ETL") && shown.stderr.contains("RabbitMQ at 127.0.0.1:1"),
+        "{shown:?}"
+    );
+    let json = stage.run_with(&["status", "--json"], &away).await.json();
+    assert_eq!((&json["tasks"]["NEW"], &json["queue"]), (&1.into(), &serde_json::Value::Null));
 }

@@ -54,6 +54,9 @@ fn why_again(task: &TaskHistory, now: DateTime<Utc>) -> Option<String> {
             cause(&task.failure_msg)
         ));
     }
+    if is_unclaimed(task, last) {
+        return Some(format!("It is tried again: {}", cause(&task.failure_msg)));
+    }
     let AttemptRecord { attempt, worker, error, finished_time, .. } = last?;
     let ended = finished_time.map(|time| moment(time, now)).unwrap_or_default();
     Some(match outcome? {
@@ -73,11 +76,20 @@ fn why_again(task: &TaskHistory, now: DateTime<Utc>) -> Option<String> {
 
 /// An operator's retry leaves the failure's text, and forgets deaths and the first failure's time.
 fn is_retried(task: &TaskHistory, last_outcome: Option<&str>) -> bool {
-    match last_outcome {
-        None => task.failure_msg.is_some(),
-        Some("DIED") => task.deaths == 0,
-        Some(outcome) => outcome == "FAILED",
-    }
+    let is_forgotten = task.first_failure_time.is_none();
+    is_forgotten
+        && match last_outcome {
+            None => task.failure_msg.is_some(),
+            Some("DIED") => task.deaths == 0,
+            Some(outcome) => outcome == "FAILED",
+        }
+}
+
+/// Workers could not claim it: a failure that is no attempt's. One that was given back keeps the text of an earlier failure.
+fn is_unclaimed(task: &TaskHistory, last: Option<&AttemptRecord>) -> bool {
+    let is_told_by_attempt =
+        last.is_some_and(|last| last.error == task.failure_msg || last.outcome.as_deref() == Some("STOPPED"));
+    task.first_failure_time.is_some() && task.failure_msg.is_some() && !is_told_by_attempt
 }
 
 /// What can make a task FAILED that is not.
@@ -87,9 +99,12 @@ fn limits(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
         let is_counted = |attempt: &&AttemptRecord| {
             attempt.outcome.as_deref() == Some("RETRY") && attempt.finished_time >= Some(first)
         };
-        let failures = counted(task.attempts.iter().filter(is_counted).count() as u64, "time");
+        let failures = match task.attempts.iter().filter(is_counted).count() as u64 {
+            0 => "It fails".to_owned(),
+            failures => format!("It has failed {}", counted(failures, "time")),
+        };
         lines.push(format!(
-            "It has failed {failures}, first at {}; it is FAILED if it still fails LONGSHORE_RETRY_FOR (24h, if not set) after that.",
+            "{failures}, first at {}; it is FAILED if it still fails LONGSHORE_RETRY_FOR (24h, if not set) after that.",
             moment(first, now)
         ));
     }
