@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use longshore_common::{
     edge,
     ledger::{self, Comparison, ScanCounts, StoredDataset},
-    store::{self, Listed, Skipped, StoredFile},
+    store::{Listed, SkipReason, Store, StoredFile},
 };
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
@@ -39,8 +39,8 @@ pub(crate) async fn discover(
     let (scan_id, started_time) = answered(ledger::begin_scan(client, dataset.id)).await?;
     let mut pass = Pass::new(dataset, options.compare_all, started_time);
     let (sender, mut pages) = mpsc::channel(2);
-    let (source, include) = (dataset.spec.source.clone(), dataset.spec.include.clone());
-    let listing = tokio::spawn(async move { store::list(&source, &include, PAGE_LEN, sender).await });
+    let store = Store::of(&dataset.spec)?;
+    let listing = tokio::spawn(async move { store.list(&[], PAGE_LEN, sender).await });
     let mut last_page = Instant::now();
     let outcome = loop {
         let taken = tokio::select! {
@@ -135,8 +135,8 @@ impl<'a> Pass<'a> {
     fn settled(&mut self, listed: Listed, now: DateTime<Utc>) -> Option<StoredFile> {
         let (file, changed_time) = match listed {
             Listed::File { file, changed_time } => (file, changed_time),
-            Listed::Skipped(reason) => {
-                self.skip(reason_name(reason));
+            Listed::Skipped(skipped) => {
+                self.skip(skipped.reason.name());
                 return None;
             }
         };
@@ -183,20 +183,11 @@ impl<'a> Pass<'a> {
 
     fn finish(mut self) -> ScanCounts {
         // What could not be looked at may be older than everything else: then the watermark stays.
-        let is_complete = !self.counts.skipped.contains_key(reason_name(Skipped::Unreadable));
+        let is_complete = !self.counts.skipped.contains_key(SkipReason::Unreadable.name());
         // Never later than the scan's start: a file dated in the future must not hide those that come after it.
         let newest = self.newest_known.map(|newest| newest.min(self.started_time));
         let newest = newest.map(|newest| self.oldest_waiting.map_or(newest, |oldest| oldest.min(newest)));
         self.counts.newest_seen = newest.filter(|_| is_complete);
         self.counts
-    }
-}
-
-fn reason_name(reason: Skipped) -> &'static str {
-    match reason {
-        Skipped::PatternMismatch => "pattern_mismatch",
-        Skipped::SymbolicLink => "symbolic_link",
-        Skipped::NotRegular => "not_a_regular_file",
-        Skipped::Unreadable => "unreadable",
     }
 }

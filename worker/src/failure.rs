@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// The spec has a rule that cannot be applied; `dataset apply` refuses such a spec.
     #[error("the spec of the dataset cannot be used")]
     Spec(#[from] PlanError),
+    /// The spec names a source that is none; `dataset apply` refuses such a spec.
+    #[error("the source of the dataset cannot be used")]
+    Source(#[source] anyhow::Error),
     /// The archive is corrupt, ends early, or is not what its name says.
     #[error("{0}")]
     Archive(String),
@@ -113,7 +116,7 @@ impl Failure {
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
-            Self::Spec(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
+            Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
         }
     }
 

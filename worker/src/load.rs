@@ -6,6 +6,7 @@ use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
     edge,
     ledger::{self, Claim},
+    store::Store,
     telemetry,
 };
 use tracing::{Instrument, info_span};
@@ -70,7 +71,8 @@ async fn copy_files<'a>(
     progress: Arc<Progress>,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
-    let mut reading = Reading::start(claim, plan, progress.clone());
+    let store = Store::of(&claim.spec).map_err(Failure::Source)?;
+    let mut reading = Reading::start(claim, store, plan, progress.clone());
     let mut outcomes = Outcomes::new(transaction, claim);
     let mut small_files = SmallFiles::new(&table, &claim.files);
     while let Some(parcel) = reading.parcels.recv().await {

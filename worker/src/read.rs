@@ -15,6 +15,7 @@ use bytes::Bytes;
 use longshore_common::{
     edge,
     ledger::{Claim, RejectedRow, TaskFile},
+    store::Store,
 };
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
@@ -51,11 +52,11 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads the claimed files, in their order.
-    pub(crate) fn start(claim: &Claim, plan: Arc<RowPlan>, progress: Arc<Progress>) -> Self {
+    pub(crate) fn start(claim: &Claim, store: Store, plan: Arc<RowPlan>, progress: Arc<Progress>) -> Self {
         let (sender, parcels) = mpsc::channel(PARCELS_AHEAD);
         let unwanted = Arc::new(AtomicUsize::new(usize::MAX));
         let reader = Reader {
-            source: claim.spec.source.clone(),
+            store,
             plan,
             progress,
             sender,
@@ -101,7 +102,7 @@ struct WaitingFile {
 }
 
 struct Reader {
-    source: String,
+    store: Store,
     plan: Arc<RowPlan>,
     progress: Arc<Progress>,
     sender: Sender<Parcel>,
@@ -140,7 +141,7 @@ impl Reader {
     }
 
     fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
-        let open = current.file.stored.open(&self.source)?;
+        let open = self.store.open(&current.file.stored)?;
         let mut content = Content::new(open.reader()?, &current.file.stored.uri);
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);
         let mut totals = ReadTotals::default();

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use longshore_common::{
     dataset::{Dataset, parse_spec},
     ledger::{self, TableChange},
-    store,
+    store::Store,
 };
 use longshore_worker::rows::RowPlan;
 
@@ -94,7 +94,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         };
         // A table or column may have any name.
         output::print(&output::one_line(&format!("{}: {version}; {table}", spec.name)))?;
-        if !store::has_source(&spec.source).await {
+        if !Store::of(spec)?.is_there().await {
             eprintln!(
                 "{}: note: {} is not there on this machine; each scan fails until it is",
                 spec.name,

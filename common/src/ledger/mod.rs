@@ -19,6 +19,7 @@ mod scans;
 mod settlement;
 mod target;
 mod tasks;
+mod waiting;
 
 pub use apply::{Applied, apply};
 pub use claims::{
@@ -29,7 +30,7 @@ pub use datasets::{
     DatasetSummary, StoredDataset, UnreadableSpec, current_dataset, dataset_names, dataset_summaries,
     datasets,
 };
-pub use files::{Comparison, WaitingFile, compare_and_enlist, has_waiting_files, waiting_files};
+pub use files::{Comparison, compare_and_enlist};
 pub use history::{
     AttemptRecord, FileVersion, History, NewerVersion, Subject, TaskHistory, WaitingBatch, file_history,
     task_history,
@@ -48,3 +49,4 @@ pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_sc
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
+pub use waiting::{WaitingFile, has_waiting_files, waiting_files};

@@ -4,7 +4,7 @@ use std::{
     fs::{File, Metadata, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use chrono::{DateTime, Utc};
@@ -88,15 +88,15 @@ pub struct OpenFile {
 }
 
 impl StoredFile {
-    /// Opens this version, for a thread that may block; an error says how the store's version differs. `source` is the
-    /// dataset's: where all of it is missing, it is this machine that lacks it (a mount, say), and the file has no fault.
-    pub fn open(&self, source: &str) -> Result<OpenFile, StoreError> {
+    /// Opens this version. Where all of the source's `root` is missing, it is this machine that lacks it (a mount, say), and
+    /// the file has no fault.
+    pub(super) fn open(&self, root: &Path) -> Result<OpenFile, StoreError> {
         let path = local_path(&self.uri).ok_or(StoreError::NotLocal)?;
         // A link or FIFO that took the file's place after the scan is not followed and does not hang.
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(io_error) {
-            Err(StoreError::Gone) if !is_folder(source) => {
-                let message = format!("{source} is not there on this machine");
+            Err(StoreError::Gone) if !root.is_dir() => {
+                let message = format!("{} is not there on this machine", root.display());
                 return Err(StoreError::Unavailable(message.into()));
             }
             opened => opened?,
@@ -140,17 +140,6 @@ impl OpenFile {
     }
 }
 
-/// Whether the source is a folder that this machine can see. A mount may hang, so that runs off the threads that serve
-/// connections.
-pub async fn has_source(source: &str) -> bool {
-    let source = source.to_owned();
-    tokio::task::spawn_blocking(move || is_folder(&source)).await.unwrap_or(false)
-}
-
-fn is_folder(source: &str) -> bool {
-    local_path(source).is_some_and(|path| path.is_dir())
-}
-
 fn local_path(uri: &str) -> Option<PathBuf> {
     Url::parse(uri).ok()?.to_file_path().ok()
 }
@@ -188,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b, c#1 %20\n.csv");
         std::fs::write(&path, "content").unwrap();
-        let open = stored(&path).open("file:///").unwrap();
+        let open = stored(&path).open(Path::new("/")).unwrap();
         let mut text = String::new();
         open.reader().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "content");
@@ -200,14 +189,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, "content").unwrap();
-        let open = stored(&path).open("file:///").unwrap();
+        let open = stored(&path).open(Path::new("/")).unwrap();
         std::fs::write(folder.path().join("b"), "other content").unwrap();
         std::fs::rename(folder.path().join("b"), &path).unwrap();
         assert!(matches!(open.verify_unchanged(), Err(StoreError::Changed { .. })));
-        let open = stored(&path).open("file:///").unwrap();
+        let open = stored(&path).open(Path::new("/")).unwrap();
         std::fs::write(&path, "short").unwrap();
         assert!(matches!(open.verify_unchanged(), Err(StoreError::Changed { .. })));
-        let open = stored(&path).open("file:///").unwrap();
+        let open = stored(&path).open(Path::new("/")).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(open.verify_unchanged(), Err(StoreError::Gone)));
     }
@@ -220,10 +209,10 @@ mod tests {
         let scanned = stored(&path);
         std::fs::rename(&path, folder.path().join("b.csv")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("b.csv"), &path).unwrap();
-        assert!(matches!(scanned.open("file:///"), Err(StoreError::NotRegular)));
+        assert!(matches!(scanned.open(Path::new("/")), Err(StoreError::NotRegular)));
         std::fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        assert!(matches!(scanned.open("file:///"), Err(StoreError::NotRegular)));
+        assert!(matches!(scanned.open(Path::new("/")), Err(StoreError::NotRegular)));
     }
 
     #[test]
