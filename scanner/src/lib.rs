@@ -9,6 +9,7 @@ mod answer;
 mod batching;
 mod discovery;
 mod lost_messages;
+mod pass;
 mod relay;
 mod rescue;
 mod running;

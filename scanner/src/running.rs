@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    discovery::SETTLING,
+    pass::SETTLING,
     scan::{ScanOptions, scan_dataset},
 };
 

@@ -73,12 +73,28 @@ pub async fn finish_scan(
     Ok(())
 }
 
-/// Records why a scan ended early; the watermark stays.
-pub async fn fail_scan(client: &Client, scan_id: i64, error: &str) -> Result<(), tokio_postgres::Error> {
+/// Records why a scan ended early, and what it had counted by then; the watermark stays.
+pub async fn fail_scan(
+    client: &Client,
+    scan_id: i64,
+    counts: &ScanCounts,
+    error: &str,
+) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
-            "UPDATE longshore.scan SET finished_time = clock_timestamp(), error = $2 WHERE id = $1",
-            &[&scan_id, &error],
+            "UPDATE longshore.scan
+             SET finished_time = clock_timestamp(), files_listed = $2, files_new = $3, files_known = $4,
+                 files_skipped = $5, new_bytes = $6, error = $7
+             WHERE id = $1",
+            &[
+                &scan_id,
+                &signed(counts.listed),
+                &signed(counts.new),
+                &signed(counts.known),
+                &Json(&counts.skipped),
+                &signed(counts.new_bytes),
+                &error,
+            ],
         )
         .await?;
     Ok(())

@@ -1,0 +1,132 @@
+//! What becomes of each entry that a store lists: it is new, known or skipped for a reason that is counted.
+
+use chrono::{DateTime, Utc};
+use longshore_common::{
+    edge,
+    ledger::{self, Comparison, ScanCounts, StoredDataset},
+    store::{Listed, SkipReason, StoredFile},
+};
+use tokio_postgres::Client;
+use tracing::debug;
+
+/// The reason under which files are counted that changed too recently.
+pub(crate) const SETTLING: &str = "settling";
+
+/// Modified before this, a file is too old for a scan: `watermark − lookback`. `None` without a watermark.
+pub(crate) fn compared_from(dataset: &StoredDataset) -> Option<DateTime<Utc>> {
+    dataset.watermark.map(|watermark| watermark - dataset.spec.discovery.lookback.0)
+}
+
+/// The state of one pass.
+pub(crate) struct Pass<'a> {
+    dataset: &'a StoredDataset,
+    started_time: DateTime<Utc>,
+    /// Files modified before this are not compared.
+    compare_from: Option<DateTime<Utc>>,
+    newest_known: Option<DateTime<Utc>>,
+    /// Of the files that wait for a later scan; the watermark may not leave them behind.
+    oldest_waiting: Option<DateTime<Utc>>,
+    counts: ScanCounts,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that began at `started_time` by the database's clock. Files modified before `compare_from` are only counted.
+    pub(crate) fn new(
+        dataset: &'a StoredDataset,
+        compare_from: Option<DateTime<Utc>>,
+        started_time: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            dataset,
+            started_time,
+            compare_from,
+            newest_known: None,
+            oldest_waiting: None,
+            counts: ScanCounts::default(),
+        }
+    }
+
+    /// What has been counted so far.
+    pub(crate) fn counts(&self) -> &ScanCounts {
+        &self.counts
+    }
+
+    /// Counts a page of entries and records the files among them that are new. After an error, what it did not come to is not
+    /// counted as listed either, so that the counts add up. The caller holds the dataset's scan lock.
+    pub(crate) async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> anyhow::Result<()> {
+        let now = Utc::now();
+        let settled: Vec<StoredFile> =
+            page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
+        edge::pass("scanner::before_enlist")?;
+        let compared = ledger::compare_and_enlist(client, self.dataset.id, &settled).await?;
+        edge::pass("scanner::after_enlist")?;
+        for (file, comparison) in settled.iter().zip(compared) {
+            self.count(file, comparison);
+        }
+        Ok(())
+    }
+
+    /// The file, if it is to be compared; everything else is counted here.
+    fn settled(&mut self, listed: Listed, now: DateTime<Utc>) -> Option<StoredFile> {
+        let (file, changed_time) = match listed {
+            Listed::File { file, changed_time } => (file, changed_time),
+            Listed::Skipped(skipped) => {
+                self.skip(skipped.reason.name());
+                return None;
+            }
+        };
+        if self.compare_from.is_some_and(|from| file.modified_time < from) {
+            self.skip("older_than_lookback");
+            return None;
+        }
+        if changed_time + self.dataset.spec.discovery.settle.0 > now {
+            self.wait(&file, SETTLING);
+            return None;
+        }
+        Some(file)
+    }
+
+    fn count(&mut self, file: &StoredFile, comparison: Comparison) {
+        match comparison {
+            Comparison::New => {
+                self.counts.listed += 1;
+                self.counts.new += 1;
+                self.counts.new_bytes += u64::try_from(file.size_in_bytes).unwrap_or(0);
+                self.newest_known = self.newest_known.max(Some(file.modified_time));
+            }
+            Comparison::Known => {
+                self.counts.listed += 1;
+                self.counts.known += 1;
+                self.newest_known = self.newest_known.max(Some(file.modified_time));
+            }
+            Comparison::ChangedAfterLoad => {
+                debug!(file = %file.uri, "new content under the name of a loaded file is not loaded");
+                self.skip("changed_after_load");
+            }
+            Comparison::EarlierVersionOnItsWay => self.wait(file, "earlier_version_on_its_way"),
+        }
+    }
+
+    fn skip(&mut self, reason: &str) {
+        self.counts.listed += 1;
+        *self.counts.skipped.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Leaves a file to a later scan, which must still compare it.
+    fn wait(&mut self, file: &StoredFile, reason: &str) {
+        self.skip(reason);
+        let oldest = self.oldest_waiting.map_or(file.modified_time, |oldest| oldest.min(file.modified_time));
+        self.oldest_waiting = Some(oldest);
+    }
+
+    /// What was counted, with the watermark that this pass allows if it saw all that it was to see.
+    pub(crate) fn finish(mut self) -> ScanCounts {
+        // What could not be looked at may be older than everything else: then the watermark stays.
+        let is_complete = !self.counts.skipped.contains_key(SkipReason::Unreadable.name());
+        // Never later than the scan's start: a file dated in the future must not hide those that come after it.
+        let newest = self.newest_known.map(|newest| newest.min(self.started_time));
+        let newest = newest.map(|newest| self.oldest_waiting.map_or(newest, |oldest| oldest.min(newest)));
+        self.counts.newest_seen = newest.filter(|_| is_complete);
+        self.counts
+    }
+}
