@@ -57,8 +57,9 @@ impl<'a> Pass<'a> {
         let now = Utc::now();
         let settled: Vec<StoredFile> =
             page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
+        let on_change = self.dataset.spec.discovery.on_change;
         edge::pass("scanner::before_enlist")?;
-        let compared = ledger::compare_and_enlist(client, self.dataset.id, &settled).await?;
+        let compared = ledger::compare_and_enlist(client, self.dataset.id, on_change, &settled).await?;
         edge::pass("scanner::after_enlist")?;
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);
@@ -99,9 +100,15 @@ impl<'a> Pass<'a> {
                 self.counts.known += 1;
                 self.newest_known = self.newest_known.max(Some(file.modified_time));
             }
-            Comparison::ChangedAfterLoad => {
-                debug!(file = %file.uri, "new content under the name of a loaded file is not loaded");
-                self.skip("changed_after_load");
+            // Recorded as well: known from now on.
+            Comparison::Ignored | Comparison::Refused => {
+                let reason = match comparison {
+                    Comparison::Refused => "refused_change",
+                    _ => "ignored_change",
+                };
+                debug!(file = %file.uri, reason, "new content under the name of a loaded file is not loaded");
+                self.skip(reason);
+                self.newest_known = self.newest_known.max(Some(file.modified_time));
             }
             Comparison::EarlierVersionOnItsWay => self.wait(file, "earlier_version_on_its_way"),
         }

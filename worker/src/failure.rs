@@ -34,6 +34,12 @@ pub(crate) enum Failure {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Two versions of the file were loaded at once, and the newer one has its rows in the table.
+    #[error("the newer version was loaded first")]
+    Superseded,
+    /// The rows that this version would replace are held by a constraint.
+    #[error("Postgres refused to remove the rows of the earlier version, which stay")]
+    EarlierIsHeld(#[source] tokio_postgres::Error),
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -111,7 +117,7 @@ impl Failure {
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { .. } => Verdict::CarveOut,
+            Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
             Self::Database(error) => database_verdict(error),
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
@@ -147,9 +153,10 @@ impl Failure {
 
     fn database_error(&self) -> Option<&DbError> {
         match self {
-            Self::Row { source: error, .. } | Self::Database(error) | Self::CommitUnknown(error) => {
-                error.as_db_error()
-            }
+            Self::Row { source: error, .. }
+            | Self::EarlierIsHeld(error)
+            | Self::Database(error)
+            | Self::CommitUnknown(error) => error.as_db_error(),
             _ => None,
         }
     }

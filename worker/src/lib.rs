@@ -18,6 +18,7 @@ mod large_file;
 mod load;
 mod outcomes;
 mod parcel;
+mod places;
 mod progress;
 mod read;
 pub mod rows;

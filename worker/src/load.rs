@@ -17,6 +17,7 @@ use crate::{
     large_file,
     outcomes::{FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
+    places,
     progress::Progress,
     read::Reading,
     rows::RowPlan,
@@ -49,12 +50,14 @@ pub(crate) async fn load(
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let files = copy_files(&transaction, claim, plan, progress).instrument(info_span!("copy")).await?;
+    let files =
+        copy_files(&transaction, claim, plan, progress.clone()).instrument(info_span!("copy")).await?;
     if edge::is_sabotaged("sabotage::loaded_apart") {
         commit(transaction).await?;
         edge::pass("worker::after_commit")?;
         transaction = client.transaction().await?;
     }
+    let files = places::take(&transaction, claim, files, &progress).instrument(info_span!("places")).await?;
     let committed = conclude(claim, files, &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;

@@ -63,8 +63,7 @@ impl<'t, 'a> Outcomes<'t, 'a> {
         else {
             return Err(failure);
         };
-        warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
-        self.failed.push((file, failure.for_operators()));
+        self.failed.push(failed_for_good(file, &failure));
         Ok(())
     }
 
@@ -72,4 +71,10 @@ impl<'t, 'a> Outcomes<'t, 'a> {
     pub(crate) fn are_complete(&self) -> bool {
         self.totals.files + self.failed.len() == self.claim.files.len()
     }
+}
+
+/// Logs it, too.
+pub(crate) fn failed_for_good<'a>(file: &'a TaskFile, failure: &Failure) -> (&'a TaskFile, String) {
+    warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
+    (file, failure.for_operators())
 }

@@ -10,7 +10,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
-    /// Only files in this state: waiting for a batch, or the state of their task
+    /// Only files in this state: waiting for a batch (SCANNED), the state of their task, loaded once and removed again
+    /// (REPLACED by a newer version, UNLOADED by an operator), or IGNORED by discovery.on_change
     #[arg(long, ignore_case = true)]
     status: Option<FileStatus>,
     /// Only files of this dataset
@@ -34,6 +35,9 @@ enum FileStatus {
     Processing,
     Loaded,
     Failed,
+    Replaced,
+    Unloaded,
+    Ignored,
 }
 
 impl FileStatus {
@@ -44,6 +48,9 @@ impl FileStatus {
             Self::Processing => "PROCESSING",
             Self::Loaded => "LOADED",
             Self::Failed => "FAILED",
+            Self::Replaced => "REPLACED",
+            Self::Unloaded => "UNLOADED",
+            Self::Ignored => "IGNORED",
         }
     }
 }

@@ -18,5 +18,5 @@ pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
 pub use error::SpecError;
 pub use literal::Literal;
 pub use parse::parse_spec;
-pub use spec::{Batch, Dataset, Discovery, FILE_ID_COLUMN, LINE_COLUMN, Rejects, Target};
+pub use spec::{Batch, Dataset, Discovery, FILE_ID_COLUMN, LINE_COLUMN, OnChange, Rejects, Target};
 pub use units::{HumanBytes, HumanDuration, Schedule};

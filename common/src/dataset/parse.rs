@@ -84,7 +84,7 @@ fn expand_line(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Csv, FileEncoding, HeaderLines};
+    use super::super::{Csv, FileEncoding, HeaderLines, OnChange};
     use super::*;
 
     const SMALLEST: &str = r#"
@@ -110,6 +110,22 @@ required = true
         assert_eq!(dataset.batch.max_bytes.0, 64 << 20);
         assert_eq!(dataset.csv.null, ["", "NA"]);
         assert_eq!(dataset.columns[0].header_name(), "id");
+    }
+
+    #[test]
+    fn what_becomes_of_changed_files_is_one_of_four() {
+        assert_eq!(parse(SMALLEST).unwrap().discovery.on_change, OnChange::Replace);
+        let values = [
+            ("replace", OnChange::Replace),
+            ("append", OnChange::Append),
+            ("ignore", OnChange::Ignore),
+            ("fail", OnChange::Fail),
+        ];
+        for (text, expected) in values {
+            let spec =
+                SMALLEST.replace("[target]", &format!("[discovery]\non_change = \"{text}\"\n[target]"));
+            assert_eq!(parse(&spec).unwrap().discovery.on_change, expected);
+        }
     }
 
     #[test]
@@ -200,6 +216,7 @@ required = true
             ("name = \"id\"", "name = \"_line\"", "key `columns.name`", "lineage"),
             ("name = \"orders\"", "name = \"Or ders\"", "key `name`", "lower-case"),
             ("[target]", "include = []\n[target]", "key `include`", "**/*.csv"),
+            ("[target]", "[discovery]\non_change = \"reload\"\n[target]", "key `on_change`", "`replace`"),
             ("[target]", "partition = \"%Y\"\n[target]", "line 4", "unknown field"),
         ];
         for (from, to, place, allowed) in cases {

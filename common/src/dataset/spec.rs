@@ -71,6 +71,23 @@ pub struct Discovery {
     pub settle: HumanDuration,
     /// How far behind the watermark a scan still compares.
     pub lookback: HumanDuration,
+    /// What becomes of new content under a URI whose earlier version is loaded.
+    pub on_change: OnChange,
+}
+
+/// What becomes of new content under a URI whose earlier version is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnChange {
+    /// The new version's rows take the place of the earlier one's.
+    #[default]
+    Replace,
+    /// The new version's rows are loaded beside the earlier one's.
+    Append,
+    /// The new version is recorded and not loaded.
+    Ignore,
+    /// The new version becomes a FAILED task, which an operator may retry.
+    Fail,
 }
 
 /// How many bad rows a file may have.
@@ -126,6 +143,7 @@ impl Default for Discovery {
         Self {
             settle: HumanDuration(Duration::from_secs(5)),
             lookback: HumanDuration(Duration::from_secs(24 * 3600)),
+            on_change: OnChange::default(),
         }
     }
 }

@@ -118,6 +118,12 @@ pub async fn list_tasks(
         .collect()
 }
 
+/// The state that is shown of a `file`, joined with its `task` and `file_load`.
+pub(super) const FILE_STATE: &str = "CASE WHEN file.is_ignored THEN 'IGNORED'
+    WHEN file_load.replaced_by IS NOT NULL THEN 'REPLACED'
+    WHEN file_load.removed_time IS NOT NULL THEN 'UNLOADED'
+    ELSE coalesce(task.status, 'SCANNED') END";
+
 /// A file of the list.
 #[derive(Debug, Serialize)]
 pub struct FileRow {
@@ -127,7 +133,7 @@ pub struct FileRow {
     pub dataset: String,
     /// Full URI.
     pub file_name: String,
-    /// SCANNED, or the state of its task.
+    /// SCANNED, IGNORED, the state of its task, or REPLACED or UNLOADED if its rows have been removed again.
     pub status: String,
     /// As stored.
     pub size_in_bytes: i64,
@@ -137,13 +143,13 @@ pub struct FileRow {
     pub created_time: DateTime<Utc>,
     /// Its task.
     pub task_id: Option<Uuid>,
-    /// Rows in the target table.
+    /// Rows in the target table, while they are there.
     pub rows_loaded: Option<i64>,
-    /// Rows in the reject table.
+    /// Rows in the reject table, likewise.
     pub rows_rejected: Option<i64>,
 }
 
-/// The newest files, at most `limit`, filtered by the state of their task and by dataset.
+/// The newest files, at most `limit`, filtered by state and dataset.
 pub async fn list_files(
     client: &Client,
     status: Option<&str>,
@@ -152,17 +158,20 @@ pub async fn list_files(
 ) -> Result<Vec<FileRow>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "SELECT file.id, dataset.name, file.uri, coalesce(task.status, 'SCANNED'), file.size_in_bytes,
+            &format!(
+                "SELECT file.id, dataset.name, file.uri, {FILE_STATE}, file.size_in_bytes,
                     file.file_modified_time, file.created_time, file.task_id,
-                    file_load.rows_loaded, file_load.rows_rejected
+                    CASE WHEN removed_time IS NULL THEN rows_loaded END,
+                    CASE WHEN removed_time IS NULL THEN rows_rejected END
              FROM longshore.file
              JOIN longshore.dataset ON dataset.id = file.dataset_id
              LEFT JOIN longshore.task ON task.id = file.task_id
              LEFT JOIN longshore.file_load ON file_load.file_id = file.id
-             WHERE ($1::text IS NULL OR coalesce(task.status, 'SCANNED') = $1)
+             WHERE ($1::text IS NULL OR {FILE_STATE} = $1)
                AND ($2::text IS NULL OR dataset.name = $2)
              ORDER BY file.id DESC
-             LIMIT $3",
+             LIMIT $3"
+            ),
             &[&status, &dataset, &limit],
         )
         .await?;

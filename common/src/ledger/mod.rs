@@ -10,9 +10,11 @@ mod leases;
 mod listing;
 mod loads;
 mod lost_messages;
+mod objects;
 mod outbox;
 mod overview;
 mod rejects;
+mod removal;
 mod rescue;
 mod retry;
 mod scans;
@@ -30,7 +32,7 @@ pub use datasets::{
     DatasetSummary, StoredDataset, UnreadableSpec, current_dataset, dataset_names, dataset_summaries,
     datasets,
 };
-pub use files::{Comparison, compare_and_enlist};
+pub use files::{Comparison, REFUSED_CHANGE, compare_and_enlist};
 pub use history::{
     AttemptRecord, FileVersion, History, NewerVersion, Subject, TaskHistory, WaitingBatch, file_history,
     task_history,
@@ -40,9 +42,11 @@ pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{long_published, overtaken_until, unpublish};
+pub use objects::{KeptOut, WhyKeptOut, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
+pub use removal::RemovalFrom;
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
 pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_scan};

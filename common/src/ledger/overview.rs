@@ -3,6 +3,8 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use super::waiting::IS_WAITING;
+
 /// Files, tasks and rows in numbers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overview {
@@ -10,7 +12,7 @@ pub struct Overview {
     pub files: FileCounts,
     /// Tasks by state.
     pub tasks: TaskCounts,
-    /// Rows of loaded files.
+    /// Rows of loaded files that are in their tables now.
     pub rows: RowCounts,
     /// Rows that running loads have read so far, as of their last heartbeat.
     #[serde(skip)]
@@ -56,9 +58,10 @@ pub struct RowCounts {
 pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error> {
     let row = client
         .query_one(
-            "SELECT file.scanned, file.sent_for_etl, task.new, task.processing, task.loaded, task.failed,
+            &format!(
+                "SELECT file.scanned, file.sent_for_etl, task.new, task.processing, task.loaded, task.failed,
                     load.rows_read, load.rows_loaded, load.rows_rejected, running.rows_read
-             FROM (SELECT count(*) FILTER (WHERE task_id IS NULL) AS scanned,
+             FROM (SELECT count(*) FILTER (WHERE {IS_WAITING}) AS scanned,
                           count(task_id) AS sent_for_etl FROM longshore.file) AS file,
                   (SELECT count(*) FILTER (WHERE status = 'NEW') AS new,
                           count(*) FILTER (WHERE status = 'PROCESSING') AS processing,
@@ -66,9 +69,11 @@ pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error
                           count(*) FILTER (WHERE status = 'FAILED') AS failed FROM longshore.task) AS task,
                   (SELECT coalesce(sum(rows_read), 0)::bigint AS rows_read,
                           coalesce(sum(rows_loaded), 0)::bigint AS rows_loaded,
-                          coalesce(sum(rows_rejected), 0)::bigint AS rows_rejected FROM longshore.file_load) AS load,
+                          coalesce(sum(rows_rejected), 0)::bigint AS rows_rejected
+                   FROM longshore.file_load WHERE removed_time IS NULL) AS load,
                   (SELECT coalesce(sum(rows_read), 0)::bigint AS rows_read
-                   FROM longshore.attempt WHERE finished_time IS NULL) AS running",
+                   FROM longshore.attempt WHERE finished_time IS NULL) AS running"
+            ),
             &[],
         )
         .await?;

@@ -3,6 +3,9 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 
+/// Of a `longshore.file` that is SCANNED: no task has it, and one shall. As the index `file_waiting` has it.
+pub(super) const IS_WAITING: &str = "file.task_id IS NULL AND NOT file.is_ignored";
+
 /// A file that no task has yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingFile {
@@ -22,9 +25,11 @@ pub async fn waiting_files(
     let now = client.query_one("SELECT clock_timestamp()", &[]).await?.try_get(0)?;
     let rows = client
         .query(
-            "SELECT id, size_in_bytes, created_time FROM longshore.file
-             WHERE dataset_id = $1 AND task_id IS NULL
-             ORDER BY file_modified_time, id",
+            &format!(
+                "SELECT id, size_in_bytes, created_time FROM longshore.file
+                 WHERE dataset_id = $1 AND {IS_WAITING}
+                 ORDER BY file_modified_time, id"
+            ),
             &[&dataset_id],
         )
         .await?;
@@ -40,7 +45,7 @@ pub async fn waiting_files(
 pub async fn has_waiting_files(client: &Client, dataset_id: i32) -> Result<bool, tokio_postgres::Error> {
     let row = client
         .query_one(
-            "SELECT EXISTS (SELECT FROM longshore.file WHERE dataset_id = $1 AND task_id IS NULL)",
+            &format!("SELECT EXISTS (SELECT FROM longshore.file WHERE dataset_id = $1 AND {IS_WAITING})"),
             &[&dataset_id],
         )
         .await?;

@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod batches;
+mod changes;
 mod columns;
 mod commands;
 mod conformance;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::task::{self, TaskHistory};
 use crate::{
     dataset::{Batch, HumanDuration},
-    ledger::overview::RowCounts,
+    ledger::{overview::RowCounts, waiting::IS_WAITING},
 };
 
 /// One version of a file.
@@ -110,15 +110,15 @@ async fn waiting_batch(
 ) -> Result<WaitingBatch, tokio_postgres::Error> {
     let row = snapshot
         .query_one(
-            "SELECT waiting.files, waiting.oldest, coalesce(dataset_version.spec -> 'batch', '{}')
+            &format!("SELECT waiting.files, waiting.oldest, coalesce(dataset_version.spec -> 'batch', '{{}}')
              FROM longshore.dataset
              JOIN longshore.dataset_version
                ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
              CROSS JOIN LATERAL (
                  SELECT count(*) AS files, min(created_time) AS oldest
-                 FROM longshore.file WHERE file.dataset_id = dataset.id AND file.task_id IS NULL
+                 FROM longshore.file WHERE file.dataset_id = dataset.id AND {IS_WAITING}
              ) AS waiting
-             WHERE dataset.id = $1",
+             WHERE dataset.id = $1"),
             &[&dataset_id],
         )
         .await?;

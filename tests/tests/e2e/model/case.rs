@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use longshore_common::{
-    dataset::parse_spec,
+    dataset::{OnChange, parse_spec},
     ledger::{self, NewTask},
     store::StoredFile,
 };
@@ -65,7 +65,9 @@ impl House {
             etag: String::new(),
         };
         let page: Vec<StoredFile> = (0..TASKS.iter().sum()).map(file).collect();
-        ledger::compare_and_enlist(&mut self.client, self.dataset_id, &page).await.unwrap();
+        ledger::compare_and_enlist(&mut self.client, self.dataset_id, OnChange::Replace, &page)
+            .await
+            .unwrap();
         let (waiting, _) = ledger::waiting_files(&self.client, self.dataset_id).await.unwrap();
         let files: Vec<i64> = waiting.iter().map(|file| file.id).collect();
         let mut rest = files.as_slice();

@@ -1,0 +1,283 @@
+//! Which version of a URI has its rows in the table: settled just before a load becomes visible, under the locks of its
+//! files' objects. Whichever of two versions commits first, the newer one's rows remain, once.
+//!
+//! The newer version is the one that a scan found later, by `file.id`; modified times can be set.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::{Error, Transaction, error::SqlState};
+use uuid::Uuid;
+
+use super::{claims::TaskFile, removal::RemovalFrom};
+use crate::dataset::OnChange;
+
+/// A file of a load that cannot stay: its rows, rejects and counts are removed again.
+#[derive(Debug)]
+pub struct KeptOut {
+    /// `longshore.file.id`.
+    pub file_id: i64,
+    /// Why.
+    pub why: WhyKeptOut,
+    /// What the load had counted of it.
+    pub rows_loaded: u64,
+    /// Likewise.
+    pub rows_rejected: u64,
+    /// Likewise.
+    pub bytes_read: u64,
+}
+
+/// Why a file of a load cannot stay.
+#[derive(Debug)]
+pub enum WhyKeptOut {
+    /// A newer version of it is loaded.
+    Superseded,
+    /// The earlier version's rows cannot be removed: a constraint, such as another table's foreign key, holds them.
+    EarlierIsHeld(Error),
+}
+
+/// The key of a URI's row in `longshore.object`.
+pub(super) fn object_key(dataset_id: i32, uri: &str) -> Uuid {
+    let mut digest = Sha256::new();
+    digest.update(dataset_id.to_be_bytes());
+    digest.update(uri);
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest.finalize()[..16]);
+    Uuid::from_bytes(key)
+}
+
+/// Takes the places of the loaded files' URIs: locks them until the transaction ends, and removes the rows of the versions
+/// that these files replace. Gives the files that cannot stay; nothing of them is left in the transaction but their
+/// `longshore.file`.
+///
+/// What takes no place that anybody had before, the usual case, is one statement. It gives no rows, so that a migration cannot
+/// make Postgres refuse it in mid-load.
+pub async fn take_places(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    dataset_id: i32,
+    on_change: OnChange,
+    files: &[&TaskFile],
+    removal: &RemovalFrom<'_>,
+) -> Result<Vec<KeptOut>, Error> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Uuid> = files.iter().map(|file| object_key(dataset_id, &file.stored.uri)).collect();
+    let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
+    let insert = transaction
+        .prepare_cached(
+            "INSERT INTO longshore.object (key, dataset_id, file_id)
+             SELECT key, $1, file_id FROM unnest($2::uuid[], $3::bigint[]) AS loaded (key, file_id)
+             ORDER BY key
+             ON CONFLICT (key) DO NOTHING",
+        )
+        .await?;
+    let inserted = transaction.execute(&insert, &[&dataset_id, &keys, &ids]).await?;
+    (removal.on_step)();
+    if inserted == keys.len() as u64 {
+        return Ok(Vec::new());
+    }
+    let by_key: HashMap<Uuid, i64> = keys.iter().copied().zip(ids).collect();
+    // All loads lock in the order of the keys, so that none waits for one that waits for it.
+    let objects = transaction
+        .query(
+            "SELECT key, file_id FROM longshore.object WHERE key = ANY($1) ORDER BY key FOR UPDATE",
+            &[&keys],
+        )
+        .await?;
+    (removal.on_step)();
+    let (mut superseded, mut contested) = (Vec::new(), Vec::new());
+    for object in &objects {
+        let (key, current): (Uuid, Option<i64>) = (object.try_get(0)?, object.try_get(1)?);
+        match (by_key.get(&key), current) {
+            (Some(own), Some(current)) if current > *own => superseded.push((*own, current)),
+            // Where it is our own, it was inserted a moment ago.
+            (Some(own), current) if current != Some(*own) => contested.push((key, *own)),
+            _ => {}
+        }
+    }
+    let mut kept_out = give_up_to_newer(transaction, &superseded, removal).await?;
+    kept_out.extend(replace(transaction, on_change, contested, removal).await?);
+    Ok(kept_out)
+}
+
+async fn give_up_to_newer(
+    transaction: &Transaction<'_>,
+    superseded: &[(i64, i64)],
+    removal: &RemovalFrom<'_>,
+) -> Result<Vec<KeptOut>, Error> {
+    if superseded.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, newer): (Vec<i64>, Vec<i64>) = superseded.iter().copied().unzip();
+    transaction
+        .execute(
+            "UPDATE longshore.file SET superseded_by = newer.id
+             FROM unnest($1::bigint[], $2::bigint[]) AS newer (than, id)
+             WHERE file.id = newer.than AND file.superseded_by IS NULL",
+            &[&ids, &newer],
+        )
+        .await?;
+    give_up(transaction, ids.into_iter().map(|id| (id, WhyKeptOut::Superseded)).collect(), removal).await
+}
+
+/// Removes what this load has put down of the files.
+async fn give_up(
+    transaction: &Transaction<'_>,
+    mut files: HashMap<i64, WhyKeptOut>,
+    removal: &RemovalFrom<'_>,
+) -> Result<Vec<KeptOut>, Error> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = files.keys().copied().collect();
+    removal.remove(transaction, &ids).await?;
+    let loads = transaction
+        .query(
+            "DELETE FROM longshore.file_load WHERE file_id = ANY($1)
+             RETURNING file_id, rows_loaded, rows_rejected, bytes_read",
+            &[&ids],
+        )
+        .await?;
+    let kept_out = |row: &tokio_postgres::Row| {
+        let count = |index: usize| row.get::<_, i64>(index).unsigned_abs();
+        let file_id = row.get(0);
+        let why = files.remove(&file_id)?;
+        let (rows_loaded, rows_rejected, bytes_read) = (count(1), count(2), count(3));
+        Some(KeptOut { file_id, why, rows_loaded, rows_rejected, bytes_read })
+    };
+    Ok(loads.iter().filter_map(kept_out).collect())
+}
+
+/// A file that takes a place, and the loaded versions that it replaces there.
+struct Replacement {
+    key: Uuid,
+    own: i64,
+    earlier: Vec<i64>,
+}
+
+async fn replace(
+    transaction: &Transaction<'_>,
+    on_change: OnChange,
+    contested: Vec<(Uuid, i64)>,
+    removal: &RemovalFrom<'_>,
+) -> Result<Vec<KeptOut>, Error> {
+    if contested.is_empty() {
+        return Ok(Vec::new());
+    }
+    let earlier = earlier_loads(transaction, on_change, &contested).await?;
+    let replacement =
+        |(key, own)| Replacement { key, own, earlier: earlier.get(&own).cloned().unwrap_or_default() };
+    let mut groups: Vec<Vec<Replacement>> = vec![contested.into_iter().map(replacement).collect()];
+    let (mut done, mut held) = (Vec::new(), HashMap::new());
+    while let Some(mut group) = groups.pop() {
+        match remove_earlier(transaction, &group, removal).await? {
+            None => done.extend(group),
+            // Nobody says whose rows are held: halving finds them, and costs nothing where none are.
+            Some(_) if group.len() > 1 => {
+                let half = group.split_off(group.len() / 2);
+                groups.extend([half, group]);
+            }
+            Some(refusal) => {
+                held.extend(
+                    group.iter().map(|replacement| replacement.own).zip([WhyKeptOut::EarlierIsHeld(refusal)]),
+                );
+            }
+        }
+    }
+    record(transaction, &done).await?;
+    give_up(transaction, held, removal).await
+}
+
+/// The versions in the table whose place is taken, by the file that takes it. `append` replaces only an earlier load of the
+/// very same version, which a reload is.
+async fn earlier_loads(
+    transaction: &Transaction<'_>,
+    on_change: OnChange,
+    contested: &[(Uuid, i64)],
+) -> Result<HashMap<i64, Vec<i64>>, Error> {
+    let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
+    let rows = transaction
+        .query(
+            "SELECT own.id, earlier.id
+             FROM longshore.file AS own
+             JOIN longshore.file AS earlier
+               ON earlier.dataset_id = own.dataset_id AND earlier.uri = own.uri AND earlier.id < own.id
+             JOIN longshore.file_load ON file_load.file_id = earlier.id AND file_load.removed_time IS NULL
+             WHERE own.id = ANY($1)
+               AND (NOT $2 OR (earlier.file_modified_time, earlier.size_in_bytes, earlier.etag)
+                              = (own.file_modified_time, own.size_in_bytes, own.etag))",
+            &[&ids, &(on_change == OnChange::Append)],
+        )
+        .await?;
+    let mut earlier: HashMap<i64, Vec<i64>> = HashMap::new();
+    for row in &rows {
+        earlier.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+    }
+    Ok(earlier)
+}
+
+/// Removes all of the group's earlier versions, or none: then it gives the constraint's violation.
+async fn remove_earlier(
+    transaction: &Transaction<'_>,
+    group: &[Replacement],
+    removal: &RemovalFrom<'_>,
+) -> Result<Option<Error>, Error> {
+    let earlier: Vec<i64> = group.iter().flat_map(|replacement| &replacement.earlier).copied().collect();
+    if earlier.is_empty() {
+        return Ok(None);
+    }
+    // A deferred constraint would speak at COMMIT, when it is too late to keep one file out.
+    transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT removal").await?;
+    match removal.remove(transaction, &earlier).await {
+        Ok(_) => {
+            transaction.batch_execute("RELEASE SAVEPOINT removal").await?;
+            Ok(None)
+        }
+        Err(error) if error.code().is_some_and(is_violation) => {
+            transaction.batch_execute("ROLLBACK TO SAVEPOINT removal; RELEASE SAVEPOINT removal").await?;
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_violation(state: &SqlState) -> bool {
+    state.code().starts_with("23")
+}
+
+async fn record(transaction: &Transaction<'_>, done: &[Replacement]) -> Result<(), Error> {
+    let keys: Vec<Uuid> = done.iter().map(|replacement| replacement.key).collect();
+    let owns: Vec<i64> = done.iter().map(|replacement| replacement.own).collect();
+    let pairs =
+        done.iter().flat_map(|Replacement { own, earlier, .. }| earlier.iter().map(move |id| (*id, *own)));
+    let (removed, replaced_by): (Vec<i64>, Vec<i64>) = pairs.unzip();
+    transaction
+        .execute(
+            "UPDATE longshore.file_load SET removed_time = clock_timestamp(), replaced_by = removed.replaced_by
+             FROM unnest($1::bigint[], $2::bigint[]) AS removed (file_id, replaced_by)
+             WHERE file_load.file_id = removed.file_id",
+            &[&removed, &replaced_by],
+        )
+        .await?;
+    transaction
+        .execute(
+            "UPDATE longshore.object SET file_id = taken.file_id
+             FROM unnest($1::uuid[], $2::bigint[]) AS taken (key, file_id)
+             WHERE object.key = taken.key",
+            &[&keys, &owns],
+        )
+        .await?;
+    // A version that was refused or ignored took nobody's place when it was found. Now it has: whatever comes back of the
+    // earlier ones is to be loaded again.
+    transaction
+        .execute(
+            "UPDATE longshore.file AS earlier SET superseded_by = own.id, modified_time = clock_timestamp()
+             FROM longshore.file AS own
+             WHERE own.id = ANY($1) AND earlier.dataset_id = own.dataset_id AND earlier.uri = own.uri
+               AND earlier.id < own.id AND earlier.superseded_by IS NULL",
+            &[&owns],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Removing the rows of files from their target table, without an index: by the blocks in which their loads put them.
+//!
+//! Rows lie elsewhere if vacuum had found free space before the load, or if the table was rewritten since. What a file falls
+//! short of is looked for in a sample of the table, and then in all of it.
+
+use std::{collections::HashMap, ops::Range};
+
+use postgres_protocol::escape::escape_literal;
+use tokio_postgres::{Error, Transaction};
+
+/// Loads that run at once extend a table in turns: rows may lie a little beside the blocks that were seen.
+const WIDENED_BLOCKS: i64 = 512;
+/// Blocks that one statement reads at most, so that a long removal shows that it moves.
+const STATEMENT_BLOCKS: i64 = 16_384;
+/// Share of a table's blocks that a sample reads, in percent.
+const SAMPLE_PERCENT: f64 = 5.0;
+/// Blocks that a sample reads at most: it is one statement.
+const SAMPLE_BLOCKS: f64 = 65_536.0;
+
+/// A target table from which rows are to be removed.
+pub struct RemovalFrom<'a> {
+    /// Quoted for SQL.
+    pub table: &'a str,
+    /// Told after each statement, of which a long removal has many.
+    pub on_step: &'a (dyn Fn() + Send + Sync),
+}
+
+/// Rows that are still to be found, by file.
+struct Missing(HashMap<i64, i64>);
+
+impl Missing {
+    fn files(&self) -> Vec<i64> {
+        self.0.iter().filter(|(_, rows)| **rows > 0).map(|(file_id, _)| *file_id).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.values().all(|rows| *rows <= 0)
+    }
+}
+
+impl RemovalFrom<'_> {
+    /// Removes the rows and rejects of loaded files; gives the number of rows. The books are the caller's affair.
+    ///
+    /// Fewer rows than were loaded are no error: a user may have deleted some.
+    pub(super) async fn remove(&self, transaction: &Transaction<'_>, file_ids: &[i64]) -> Result<u64, Error> {
+        let loads = transaction
+            .query(
+                "SELECT file_id, rows_loaded, first_block, end_block FROM longshore.file_load
+                 WHERE file_id = ANY($1) AND removed_time IS NULL",
+                &[&file_ids],
+            )
+            .await?;
+        let with_rows = || loads.iter().filter(|load| load.get::<_, i64>(1) > 0);
+        let mut missing = Missing(with_rows().map(|load| (load.get(0), load.get(1))).collect());
+        let ranges = with_rows().map(|load| load.get::<_, i64>(2)..load.get::<_, i64>(3)).collect();
+        let mut removed = self.remove_within(transaction, merged(ranges), &mut missing).await?;
+        if !missing.is_empty() {
+            removed += self.remove_elsewhere(transaction, &mut missing).await?;
+        }
+        transaction.execute("DELETE FROM longshore.reject WHERE file_id = ANY($1)", &[&file_ids]).await?;
+        (self.on_step)();
+        Ok(removed)
+    }
+
+    /// By a sample, and if that does not find everything, by a scan for all files together.
+    async fn remove_elsewhere(
+        &self,
+        transaction: &Transaction<'_>,
+        missing: &mut Missing,
+    ) -> Result<u64, Error> {
+        let size = format!(
+            "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+            escape_literal(self.table)
+        );
+        let blocks: i64 = transaction.query_one(&size, &[]).await?.try_get(0)?;
+        let mut removed = 0;
+        // A scan that is one statement needs no sample.
+        if blocks > STATEMENT_BLOCKS {
+            let percent = SAMPLE_PERCENT.min(100.0 * SAMPLE_BLOCKS / blocks as f64);
+            let sample = format!(
+                "SELECT DISTINCT (ctid::text::point)[0]::bigint FROM {} TABLESAMPLE SYSTEM ({percent})
+                 WHERE _file_id = ANY($1)",
+                self.table
+            );
+            let hits = transaction.query(&sample, &[&missing.files()]).await?;
+            (self.on_step)();
+            let around = hits.iter().map(|hit| hit.get::<_, i64>(0)).map(|block| block..block + 1).collect();
+            removed += self.remove_within(transaction, merged(around), missing).await?;
+        }
+        let mut start = 0;
+        while !missing.is_empty() && start <= blocks {
+            let end = start + STATEMENT_BLOCKS;
+            // The last one has no end: a partitioned table has no blocks of its own.
+            let range = (start, (end <= blocks).then_some(end));
+            removed += self.remove_range(transaction, range, missing).await?;
+            start = end;
+        }
+        Ok(removed)
+    }
+
+    async fn remove_within(
+        &self,
+        transaction: &Transaction<'_>,
+        ranges: Vec<Range<i64>>,
+        missing: &mut Missing,
+    ) -> Result<u64, Error> {
+        let mut removed = 0;
+        for range in ranges {
+            let mut start = range.start;
+            while start < range.end && !missing.is_empty() {
+                let end = range.end.min(start + STATEMENT_BLOCKS);
+                removed += self.remove_range(transaction, (start, Some(end)), missing).await?;
+                start = end;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Blocks are written into the statement, because only constants make it a Tid Range Scan.
+    async fn remove_range(
+        &self,
+        transaction: &Transaction<'_>,
+        (start, end): (i64, Option<i64>),
+        missing: &mut Missing,
+    ) -> Result<u64, Error> {
+        let below_end = end.map(|end| format!("AND ctid < '({end},0)'::tid")).unwrap_or_default();
+        let delete = format!(
+            "WITH removed AS (
+                 DELETE FROM {} WHERE ctid >= '({start},0)'::tid {below_end} AND _file_id = ANY($1)
+                 RETURNING _file_id
+             )
+             SELECT _file_id, count(*) FROM removed GROUP BY _file_id",
+            self.table
+        );
+        let rows = transaction.query(&delete, &[&missing.files()]).await?;
+        (self.on_step)();
+        let mut removed = 0;
+        for row in &rows {
+            let count: i64 = row.try_get(1)?;
+            if let Some(rows) = missing.0.get_mut(&row.try_get(0)?) {
+                *rows -= count;
+            }
+            removed += count.unsigned_abs();
+        }
+        Ok(removed)
+    }
+}
+
+/// Widened on both sides; what overlaps then is one.
+fn merged(mut ranges: Vec<Range<i64>>) -> Vec<Range<i64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<i64>> = Vec::new();
+    for range in ranges {
+        let range = (range.start - WIDENED_BLOCKS).max(0)..range.end + WIDENED_BLOCKS;
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_overlap_when_they_are_widened_are_read_once() {
+        let cases: [(&[Range<i64>], &[Range<i64>]); 4] = [
+            (&[], &[]),
+            (&[5..9], &[0..521]),
+            (&[5000..5100, 3000..3000, 4024..4030], &[2488..5612]),
+            (&[10_000..10_001, 5000..5001], &[4488..5513, 9488..10_513]),
+        ];
+        for (ranges, expected) in cases {
+            assert_eq!(merged(ranges.to_vec()), expected);
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! New content under a known name: of all versions of a file, the rows of one are in the table, once.
+
+use longshore_tests::{Process, Stage, eventually, loan_file};
+use serde_json::Value;
+
+/// A stage whose loan dataset has this `discovery.on_change`.
+async fn with_on_change(on_change: &str) -> Stage {
+    let stage = Stage::new().await;
+    apply_on_change(&stage, on_change).await;
+    stage
+}
+
+async fn apply_on_change(stage: &Stage, on_change: &str) {
+    let spec = std::fs::read_to_string(stage.loan_spec()).unwrap();
+    let path = stage.folder().join("spec.toml");
+    let discovery = format!("[discovery]\non_change = \"{on_change}\"");
+    std::fs::write(&path, spec.replace("[discovery]", &discovery)).unwrap();
+    stage.ok(&["dataset", "apply", path.to_str().unwrap()]).await;
+}
+
+/// Scans, and gives the counts of the one scan.
+async fn scan(stage: &Stage) -> Value {
+    stage.scan().await["scans"][0]["counts"].clone()
+}
+
+async fn scan_and_load(stage: &Stage) {
+    stage.scan().await;
+    stage.drain().await;
+}
+
+/// The loaded rows, by file: `file id: lowest to highest application id (rows)`.
+async fn rows_by_file(stage: &Stage) -> Vec<String> {
+    let sql =
+        "SELECT format('%s: %s to %s (%s)', _file_id, min(application_id), max(application_id), count(*))
+               FROM reporting.loan_applications GROUP BY _file_id ORDER BY _file_id";
+    stage.texts(sql).await
+}
+
+async fn failures(stage: &Stage) -> Vec<String> {
+    stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED' ORDER BY id").await
+}
+
+/// The newest first.
+async fn states(stage: &Stage) -> Vec<String> {
+    let files = stage.ok(&["files", "--json"]).await.json();
+    files.as_array().unwrap().iter().map(|file| file["status"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_rows_and_rejects_of_a_changed_file_take_the_place_of_the_old_ones() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10) + "x\ny\n");
+    stage.put("b.csv", loan_file(21..=30));
+    scan_and_load(&stage).await;
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.reject").await, 2);
+
+    stage.put("a.csv", loan_file(5..=15) + "z\n");
+    assert_eq!(scan(&stage).await["new"], 1);
+    stage.drain().await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 21 to 30 (10)", "3: 5 to 15 (11)"]);
+    assert_eq!(stage.texts("SELECT file_id || raw FROM longshore.reject").await, ["3z"]);
+    assert_eq!(states(&stage).await, ["LOADED", "LOADED", "REPLACED"]);
+    let status = stage.ok(&["status", "--json"]).await.json();
+    assert_eq!(status["rows"], serde_json::json!({"read": 22, "loaded": 21, "rejected": 1}));
+    // What was there before is history.
+    let history =
+        "SELECT rows_read || ' ' || replaced_by FROM longshore.file_load WHERE removed_time IS NOT NULL";
+    assert_eq!(stage.texts(history).await, ["12 3"]);
+    assert_eq!(scan(&stage).await["known"], 2);
+}
+
+#[tokio::test]
+async fn a_file_can_be_replaced_by_one_without_rows_and_back() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", "");
+    scan_and_load(&stage).await;
+    assert_eq!(stage.loans().await, (0, 0));
+    stage.put("a.csv", loan_file(11..=12));
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["3: 11 to 12 (2)"]);
+}
+
+#[tokio::test]
+async fn appended_content_is_loaded_beside_the_old_rows_and_the_same_version_never_twice() {
+    let stage = with_on_change("append").await;
+    let first = stage.put("a.csv", loan_file(1..=10));
+    let kept = stage.folder().join("kept.csv");
+    std::fs::hard_link(&first, &kept).unwrap();
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(5..=15));
+    assert_eq!(scan(&stage).await["new"], 1);
+    stage.drain().await;
+    let both = ["1: 1 to 10 (10)", "2: 5 to 15 (11)"];
+    assert_eq!(rows_by_file(&stage).await, both);
+    assert_eq!(states(&stage).await, ["LOADED", "LOADED"]);
+    // Its first version comes back, whose rows are there.
+    std::fs::rename(&kept, &first).unwrap();
+    assert_eq!(scan(&stage).await["known"], 1);
+    // Once the dataset replaces, everything before makes room.
+    apply_on_change(&stage, "replace").await;
+    stage.put("a.csv", loan_file(7..=8));
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["3: 7 to 8 (2)"]);
+}
+
+#[tokio::test]
+async fn ignored_content_is_recorded_once_and_never_loaded() {
+    let stage = with_on_change("ignore").await;
+    let path = stage.put("a.csv", loan_file(1..=10));
+    let kept = stage.folder().join("kept.csv");
+    std::fs::hard_link(&path, &kept).unwrap();
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(5..=15));
+    let counts = scan(&stage).await;
+    assert_eq!((&counts["new"], &counts["skipped"]["ignored_change"]), (&0.into(), &1.into()));
+    assert_eq!(scan(&stage).await["known"], 1);
+    stage.drain().await;
+    assert_eq!(rows_by_file(&stage).await, ["1: 1 to 10 (10)"]);
+    assert_eq!(states(&stage).await, ["IGNORED", "LOADED"]);
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.scanner").await, 1);
+    assert_eq!(stage.ok(&["status", "--json"]).await.json()["files"]["SCANNED"], 0);
+    std::fs::rename(&kept, &path).unwrap();
+    assert_eq!(scan(&stage).await["known"], 1);
+}
+
+#[tokio::test]
+async fn refused_content_fails_and_a_retry_puts_it_in_the_old_ones_place() {
+    let stage = with_on_change("fail").await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(5..=15));
+    let counts = scan(&stage).await;
+    assert_eq!((&counts["new"], &counts["skipped"]["refused_change"]), (&0.into(), &1.into()));
+    assert_eq!(scan(&stage).await["known"], 1);
+    stage.drain().await;
+    assert_eq!(rows_by_file(&stage).await, ["1: 1 to 10 (10)"]);
+    assert_eq!(states(&stage).await, ["FAILED", "LOADED"]);
+    assert!(failures(&stage).await[0].starts_with("an earlier version of this file is loaded"));
+    stage.ok(&["retry", "--failed"]).await;
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 5 to 15 (11)"]);
+    assert_eq!(states(&stage).await, ["LOADED", "REPLACED"]);
+}
+
+#[tokio::test]
+async fn a_version_that_comes_back_is_loaded_again() {
+    let stage = Stage::with_loans().await;
+    let path = stage.put("a.csv", loan_file(1..=10));
+    let kept = stage.folder().join("kept.csv");
+    std::fs::hard_link(&path, &kept).unwrap();
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(5..=15));
+    scan_and_load(&stage).await;
+    // With its old times.
+    std::fs::rename(&kept, &path).unwrap();
+    assert_eq!(scan(&stage).await["new"], 1);
+    stage.drain().await;
+    assert_eq!(rows_by_file(&stage).await, ["3: 1 to 10 (10)"]);
+    assert_eq!(scan(&stage).await["known"], 1);
+    assert_eq!(states(&stage).await, ["LOADED", "REPLACED", "REPLACED"]);
+}
+
+/// Records the only file once more, as a later version with a task of its own, and publishes that.
+async fn enlist_twin(stage: &Stage) {
+    let twin = "WITH twin AS (
+                    INSERT INTO longshore.task (id, dataset_id) SELECT gen_random_uuid(), id FROM longshore.dataset
+                    RETURNING id
+                )
+                INSERT INTO longshore.file (dataset_id, task_id, uri, file_modified_time, size_in_bytes, identity)
+                SELECT dataset_id, twin.id, uri, file_modified_time, size_in_bytes, gen_random_uuid()
+                FROM longshore.file, twin";
+    stage.client().await.batch_execute(twin).await.unwrap();
+    assert_eq!(stage.scan().await["published"], 1);
+}
+
+/// Two workers at the two versions of one file: the first pauses at the edge for as long as the second needs.
+async fn load_at_once(edge: &str) -> (Stage, [Process; 2]) {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10) + "x\n");
+    assert_eq!(stage.scan().await["published"], 1);
+    let fail_point = format!("{edge}=1*return(pause)");
+    let first = stage.spawn_with(&["worker", "--concurrency", "1"], &[("FAILPOINTS", &fail_point)]);
+    first.logs(&format!("fail point {edge}: pause")).await;
+    enlist_twin(&stage).await;
+    let second = stage.spawn(&["worker", "--concurrency", "1"]);
+    let open = "SELECT count(*) FROM longshore.task WHERE status NOT IN ('LOADED', 'FAILED')";
+    eventually("both are settled", || async { stage.number(open).await == 0 }).await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 1 to 10 (10)"]);
+    assert_eq!(stage.texts("SELECT file_id FROM longshore.reject").await, ["2"]);
+    assert_eq!(stage.texts("SELECT file_id FROM longshore.object").await, ["2"]);
+    (stage, [first, second])
+}
+
+#[tokio::test]
+async fn of_two_versions_that_load_at_once_the_newer_one_replaces_the_older_that_commits_first() {
+    let (stage, _workers) = load_at_once("worker::before_commit").await;
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.task WHERE status = 'LOADED'").await, 2);
+    assert_eq!(states(&stage).await, ["LOADED", "REPLACED"]);
+}
+
+#[tokio::test]
+async fn of_two_versions_that_load_at_once_the_older_one_gives_way_to_the_newer_that_committed_first() {
+    let (stage, _workers) = load_at_once("worker::in_copy").await;
+    assert_eq!(states(&stage).await, ["LOADED", "FAILED"]);
+    assert!(failures(&stage).await[0].starts_with("superseded by a newer version of the file"));
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.file_load").await, 1);
+    // The older one has nothing to do any more.
+    let retried = stage.ok(&["retry", "--failed", "--json"]).await.json();
+    assert_eq!(retried["superseded"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_older_version_that_loads_late_leaves_no_rows_and_its_neighbours_load() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10) + "x\n");
+    stage.scan().await;
+    let client = stage.client().await;
+    let hold = "UPDATE longshore.task SET due_time = now() + interval '1h', published_time = NULL";
+    client.batch_execute(hold).await.unwrap();
+    enlist_twin(&stage).await;
+    stage.drain().await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 1 to 10 (10)"]);
+    // The older one's task gets a neighbour, and is due.
+    stage.put("b.csv", loan_file(21..=30));
+    stage.ok(&["scan", "--json"]).await;
+    let release = "UPDATE longshore.task SET due_time = now(), published_time = NULL WHERE status = 'NEW';
+                   UPDATE longshore.file SET task_id = (SELECT id FROM longshore.task WHERE status = 'NEW' ORDER BY created_time LIMIT 1)
+                   WHERE uri LIKE '%/b.csv'";
+    client.batch_execute(release).await.unwrap();
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 1 to 10 (10)", "3: 21 to 30 (10)"]);
+    assert_eq!(states(&stage).await, ["LOADED", "LOADED", "FAILED"]);
+    assert_eq!(stage.texts("SELECT file_id FROM longshore.reject").await, ["2"]);
+    assert!(failures(&stage).await[0].contains("the newer version was loaded first"));
+}
+
+#[tokio::test]
+async fn a_batch_replaces_the_files_that_changed_and_no_others() {
+    let stage = Stage::with_loans().await;
+    let first_id = |number: u64| number * 1000;
+    for number in 1..=40 {
+        stage.put(&format!("{number}.csv"), loan_file(first_id(number)..first_id(number) + 100));
+    }
+    scan_and_load(&stage).await;
+    for number in (2..=40).step_by(2) {
+        stage.put(&format!("{number}.csv"), loan_file(first_id(number) + 50..first_id(number) + 200));
+    }
+    stage.put("41.csv", loan_file(first_id(41)..first_id(41) + 100));
+    assert_eq!(stage.scan().await["published"], 1);
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (20 * 100 + 20 * 150 + 100, 20 * 100 + 20 * 150 + 100));
+    let each = "SELECT count(*) FROM (
+                    SELECT application_id / 1000 AS file, count(*) AS rows, min(application_id % 1000) AS lowest
+                    FROM reporting.loan_applications GROUP BY 1) AS file
+                WHERE (rows, lowest) = CASE WHEN file % 2 = 0 THEN (150::bigint, 50::bigint) ELSE (100, 0) END";
+    assert_eq!(stage.number(each).await, 41);
+}
+
+#[tokio::test]
+async fn a_foreign_key_keeps_a_file_from_being_replaced_and_its_neighbours_are() {
+    let stage = Stage::with_loans().await;
+    for (name, first) in [("a", 1), ("b", 11), ("c", 21)] {
+        stage.put(&format!("{name}.csv"), loan_file(first..first + 10));
+    }
+    scan_and_load(&stage).await;
+    let client = stage.client().await;
+    let refer = "ALTER TABLE reporting.loan_applications ADD UNIQUE (application_id);
+                 CREATE TABLE decision (
+                     application_id bigint REFERENCES reporting.loan_applications (application_id)
+                         DEFERRABLE INITIALLY DEFERRED);
+                 INSERT INTO decision VALUES (15)";
+    client.batch_execute(refer).await.unwrap();
+    for (name, first) in [("a", 101), ("b", 111), ("c", 121)] {
+        stage.put(&format!("{name}.csv"), loan_file(first..first + 10) + "x\n");
+    }
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 11 to 20 (10)", "4: 101 to 110 (10)", "6: 121 to 130 (10)"]);
+    assert_eq!(stage.texts("SELECT file_id FROM longshore.reject ORDER BY 1").await, ["4", "6"]);
+    assert_eq!(states(&stage).await, ["LOADED", "FAILED", "LOADED", "REPLACED", "LOADED", "REPLACED"]);
+    let failed = failures(&stage).await;
+    assert!(failed[0].contains("SQLSTATE 23503") && failed[0].contains("decision"), "{failed:?}");
+    client.batch_execute("DELETE FROM decision").await.unwrap();
+    stage.ok(&["retry", "--failed"]).await;
+    scan_and_load(&stage).await;
+    assert_eq!(stage.loans().await, (30, 30));
+    assert_eq!(stage.number("SELECT min(application_id) FROM reporting.loan_applications").await, 101);
+}
+
+/// Rows in a table of so many pages that neither the file's blocks nor one statement reach all of it.
+#[tokio::test]
+async fn rows_are_found_wherever_a_rewrite_of_the_table_has_put_them() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    // Some twelve rows a page.
+    let fill = |file: i32| {
+        format!(
+            "INSERT INTO reporting.loan_applications (application_id, _file_id, _line)
+                 SELECT -number, {file}, 1 FROM generate_series(1, 250000) AS number"
+        )
+    };
+    let spread = "ALTER TABLE reporting.loan_applications SET (fillfactor = 10, autovacuum_enabled = off)";
+    client.batch_execute(spread).await.unwrap();
+    client.batch_execute(&fill(-1)).await.unwrap();
+    stage.put("few.csv", loan_file(1..=3));
+    stage.put("many.csv", loan_file(101..=2100));
+    scan_and_load(&stage).await;
+    client.batch_execute(&fill(-2)).await.unwrap();
+    client.batch_execute("DELETE FROM reporting.loan_applications WHERE _file_id = -1").await.unwrap();
+    client.batch_execute("VACUUM FULL reporting.loan_applications").await.unwrap();
+    let blocks =
+        "SELECT pg_relation_size('reporting.loan_applications') / current_setting('block_size')::bigint";
+    assert!(stage.number(blocks).await > 16_384);
+    stage.put("few.csv", loan_file(11..=12));
+    stage.put("many.csv", loan_file(5101..=5200));
+    scan_and_load(&stage).await;
+    let rows = rows_by_file(&stage).await;
+    assert_eq!(rows, ["-2: -250000 to -1 (250000)", "3: 11 to 12 (2)", "4: 5101 to 5200 (100)"]);
+}
+
+#[tokio::test]
+async fn rows_that_a_user_has_deleted_are_not_missed() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    let delete = "DELETE FROM reporting.loan_applications WHERE application_id < 5";
+    stage.client().await.batch_execute(delete).await.unwrap();
+    stage.put("a.csv", loan_file(11..=12));
+    scan_and_load(&stage).await;
+    assert_eq!(rows_by_file(&stage).await, ["2: 11 to 12 (2)"]);
+}
+
+#[tokio::test]
+async fn a_worker_killed_around_the_commit_of_a_replacement_leaves_one_versions_rows() {
+    for edge in ["worker::before_commit", "worker::after_commit"] {
+        let stage = Stage::with_loans().await;
+        stage.put("a.csv", loan_file(1..=10) + "x\n");
+        scan_and_load(&stage).await;
+        stage.put("a.csv", loan_file(5..=15) + "y\n");
+        stage.scan().await;
+        let fail_point = format!("{edge}=return(kill)");
+        let mut killed = stage.spawn_with(&["worker"], &[("FAILPOINTS", &fail_point)]);
+        killed.ended().await;
+        let expected = match edge {
+            "worker::before_commit" => "1: 1 to 10 (10)",
+            _ => "2: 5 to 15 (11)",
+        };
+        assert_eq!(rows_by_file(&stage).await, [expected], "{edge}");
+        let _worker = stage.spawn(&["worker"]);
+        eventually("the new rows", || async { rows_by_file(&stage).await == ["2: 5 to 15 (11)"] }).await;
+        assert_eq!(stage.texts("SELECT file_id || raw FROM longshore.reject").await, ["2y"], "{edge}");
+    }
+}
