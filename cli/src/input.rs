@@ -1,4 +1,4 @@
-//! Files that the caller names: local paths and `file://` URLs.
+//! Files that the caller names: local paths and URLs.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -53,6 +53,29 @@ pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
         return Err(io::Error::other(format!("is larger than {}", String::from(HumanBytes(max_bytes)))));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8"))
+}
+
+/// The URI under which the ledger knows a file that is named by its URI or its local path.
+pub(crate) fn uri(name: &OsStr) -> Result<String, WrongCall> {
+    let text = name.to_str();
+    let is_uri = text.is_some_and(|text| text.contains("://"));
+    let path = match text.filter(|_| is_uri).map(Url::parse) {
+        // One file has many spellings as a URI; the ledger has the one that its path gives.
+        Some(Ok(url)) if url.scheme() == "file" => url.to_file_path().ok(),
+        Some(_) => None,
+        None => std::path::absolute(name).ok(),
+    };
+    let uri = path.and_then(|path| Url::from_file_path(path).ok()).map(lexically_normal);
+    match (uri, text) {
+        (Some(uri), _) => Ok(uri),
+        (None, Some(text)) if is_uri => Ok(text.to_owned()),
+        _ => Err(WrongCall(format!("`{}` is no task, URI or path", name.display()))),
+    }
+}
+
+/// Without `.` and `..`, as a listing's paths are.
+fn lexically_normal(url: Url) -> String {
+    Url::parse(url.as_str()).unwrap_or(url).into()
 }
 
 /// Links are followed: the caller named them.
@@ -118,6 +141,25 @@ mod tests {
             let message = InputFile::find(name).err().unwrap().to_string();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn the_uri_of_a_file_is_one_however_it_is_spelled() {
+        let here = std::env::current_dir().unwrap();
+        let folder = Url::from_directory_path(&here).unwrap();
+        let cases = [
+            ("file:///srv/a%2C%20b.csv", "file:///srv/a,%20b.csv".to_owned()),
+            ("file:///srv/../srv/a b.csv", "file:///srv/a%20b.csv".to_owned()),
+            ("/srv/./x/../100%25 ü#1.csv", "file:///srv/100%2525%20%C3%BC%231.csv".to_owned()),
+            ("in/a.csv", format!("{folder}in/a.csv")),
+            ("./a.csv", format!("{folder}a.csv")),
+            ("s3://bucket/a.csv", "s3://bucket/a.csv".to_owned()),
+            ("://", "://".to_owned()),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(uri(OsStr::new(name)).unwrap(), expected);
+        }
+        assert!(uri(OsStr::new("")).is_err());
     }
 
     #[test]

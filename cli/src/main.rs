@@ -54,6 +54,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Try FAILED tasks again
     Retry(retry::RetryArgs),
+    Reload(undo::ReloadArgs),
+    Unload(undo::UnloadArgs),
     /// Exit with 0 if database and broker answer (for health checks)
     Health(health::HealthArgs),
     /// Write synthetic loan applications
@@ -110,6 +112,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(args) => rejects::run(args).await,
         Command::Why(args) => why::run(args).await,
         Command::Retry(args) => retry::run(args).await,
+        Command::Reload(args) => undo::reload(args).await,
+        Command::Unload(args) => undo::unload(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Sample(args) => sample::run(&args),
     }

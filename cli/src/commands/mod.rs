@@ -13,6 +13,7 @@ pub(crate) mod scan;
 pub(crate) mod scanner;
 pub(crate) mod status;
 pub(crate) mod tasks;
+pub(crate) mod undo;
 pub(crate) mod validate;
 pub(crate) mod why;
 pub(crate) mod worker;

@@ -1,3 +1,4 @@
+mod changes;
 mod moments;
 mod state;
 mod story;
@@ -13,11 +14,11 @@ use std::{
 use clap::Args;
 use longshore_common::ledger::{self, History};
 use tokio_postgres::Client;
-use url::Url;
 use uuid::Uuid;
 
 use crate::{
     connect::DatabaseArgs,
+    input,
     output::{self, WrongCall},
 };
 
@@ -66,19 +67,7 @@ impl Named {
         if let Some(id) = text.and_then(|text| Uuid::try_parse(text).ok()) {
             return Ok(Self::Task(id));
         }
-        let is_uri = text.is_some_and(|text| text.contains("://"));
-        let path = match text.filter(|_| is_uri).map(Url::parse) {
-            // One file has many spellings as a URI; the ledger has the one that its path gives.
-            Some(Ok(url)) if url.scheme() == "file" => url.to_file_path().ok(),
-            Some(_) => None,
-            None => std::path::absolute(name).ok(),
-        };
-        let uri = path.and_then(|path| Url::from_file_path(path).ok()).map(lexically_normal);
-        match (uri, text) {
-            (Some(uri), _) => Ok(Self::File(uri)),
-            (None, Some(text)) if is_uri => Ok(Self::File(text.to_owned())),
-            _ => Err(WrongCall(format!("`{}` is no task, URI or path", name.display()))),
-        }
+        input::uri(name).map(Self::File)
     }
 
     async fn history(&self, client: &mut Client) -> Result<Option<History>, tokio_postgres::Error> {
@@ -97,9 +86,4 @@ impl Named {
             ),
         })
     }
-}
-
-/// Without `.` and `..`, as a listing's paths are.
-fn lexically_normal(url: Url) -> String {
-    Url::parse(url.as_str()).unwrap_or(url).into()
 }

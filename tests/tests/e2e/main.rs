@@ -25,5 +25,6 @@ mod start_up;
 mod stopping;
 mod takeover;
 mod traces;
+mod undo;
 mod validate;
 mod why;

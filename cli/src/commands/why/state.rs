@@ -1,9 +1,9 @@
 //! The state that a file or a task is in, how it came there, and what happens next: sentences, a line each.
 
 use chrono::{DateTime, Utc};
-use longshore_common::ledger::{FileVersion, NewerVersion, RowCounts, TaskHistory, WaitingBatch};
+use longshore_common::ledger::{self, FileVersion, NewerVersion, RowCounts, TaskHistory, WaitingBatch};
 
-use super::{moments::moment, unsettled};
+use super::{changes, moments::moment, unsettled};
 use crate::output::{counted, one_line, thousands, time};
 
 /// Of a task.
@@ -15,7 +15,11 @@ pub(super) fn of_task(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     match task.status.as_str() {
         "NEW" => unsettled::new(task, now),
         "PROCESSING" => unsettled::processing(task, now),
-        "LOADED" => loaded(task, task.rows.as_ref(), rejects_of, now),
+        "LOADED" => {
+            let mut lines = loaded(task, task.rows.as_ref(), Some(rejects_of), now);
+            lines.extend(changes::of_files(task));
+            lines
+        }
         "FAILED" => failed(task, now),
         other => vec![format!("{} since {}.", one_line(other), moment(task.modified_time, now))],
     }
@@ -25,11 +29,12 @@ pub(super) fn of_task(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
 pub(super) fn of_version(version: &FileVersion, now: DateTime<Utc>) -> Vec<String> {
     match (&version.task, &version.waiting) {
         (Some(task), _) if task.status == "LOADED" => {
-            let mut lines = loaded(task, version.rows.as_ref(), &version.file_name, now);
-            let replaced = "New content under this name is not loaded, only counted (changed_after_load).";
-            lines.push(replaced.to_owned());
+            let rejects_of = version.removed_time.is_none().then_some(version.file_name.as_str());
+            let mut lines = loaded(task, version.rows.as_ref(), rejects_of, now);
+            lines.push(changes::since(version, now));
             lines
         }
+        (None, None) if version.status == "IGNORED" => changes::ignored(version),
         (Some(task), _) => {
             let mut lines = of_task(task, now);
             if let (Some(id), None) = (version.superseded_by, &task.superseded_by) {
@@ -66,8 +71,13 @@ fn scanned(batch: &WaitingBatch, dataset: &str, now: DateTime<Utc>) -> Vec<Strin
     lines
 }
 
-/// A task, or one file of it, with its rows and whose rejects to show.
-fn loaded(task: &TaskHistory, rows: Option<&RowCounts>, rejects_of: &str, now: DateTime<Utc>) -> Vec<String> {
+/// A task, or one file of it, with its rows and whose rejects to show, if they are there.
+fn loaded(
+    task: &TaskHistory,
+    rows: Option<&RowCounts>,
+    rejects_of: Option<&str>,
+    now: DateTime<Utc>,
+) -> Vec<String> {
     let last = task.attempts.last();
     let ended = last.and_then(|attempt| attempt.finished_time).unwrap_or(task.modified_time);
     let by =
@@ -76,7 +86,7 @@ fn loaded(task: &TaskHistory, rows: Option<&RowCounts>, rejects_of: &str, now: D
     if let Some(RowCounts { read, loaded, rejected }) = rows {
         let [read, loaded, rejections] = [*read, *loaded, *rejected].map(thousands);
         lines.push(format!("Rows: {read} read = {loaded} loaded + {rejections} rejected."));
-        if *rejected > 0 {
+        if let Some(rejects_of) = rejects_of.filter(|_| *rejected > 0) {
             lines.push(format!(
                 "`longshore rejects {}` shows the rejected ones, and why.",
                 argument(rejects_of)
@@ -89,7 +99,11 @@ fn loaded(task: &TaskHistory, rows: Option<&RowCounts>, rejects_of: &str, now: D
 fn failed(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     let cause = one_line(task.failure_msg.as_deref().unwrap_or("no cause is recorded"));
     let mut lines = vec![format!("FAILED at {}: {cause}", moment(task.modified_time, now))];
-    if task.attempts.is_empty() {
+    if task.failure_msg.as_deref() == Some(ledger::REFUSED_CHANGE) && task.superseded_by.is_none() {
+        lines.push(format!("`longshore retry {}` loads it.", task.id));
+        return lines;
+    }
+    if task.attempts.is_empty() && task.failure_msg.as_deref() != Some(ledger::REFUSED_CHANGE) {
         let carved =
             "It was taken out of its batch, so that the other files could load; its attempt was the batch's.";
         lines.push(carved.to_owned());
@@ -133,7 +147,7 @@ fn superseded(task: &TaskHistory, newer: &NewerVersion) -> String {
 }
 
 /// Fit to be pasted into a shell, whatever a file is called.
-fn argument(text: &str) -> String {
+pub(super) fn argument(text: &str) -> String {
     let text = one_line(text);
     shlex::try_quote(&text).map(|quoted| quoted.into_owned()).unwrap_or(text)
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::task::{self, TaskHistory};
 use crate::{
-    dataset::{Batch, HumanDuration},
-    ledger::{overview::RowCounts, waiting::IS_WAITING},
+    dataset::{Batch, Discovery, HumanDuration, OnChange},
+    ledger::{listing::FILE_STATE, overview::RowCounts, waiting::IS_WAITING},
 };
 
 /// One version of a file.
@@ -28,12 +28,18 @@ pub struct FileVersion {
     pub etag: String,
     /// When a scan recorded it.
     pub created_time: DateTime<Utc>,
-    /// SCANNED, or the state of its task.
+    /// SCANNED, IGNORED, the state of its task, or REPLACED or UNLOADED if its rows have been removed again.
     pub status: String,
-    /// The next version of the same file, which was enlisted because this one had not been loaded.
+    /// A newer version of the same file, which has taken this one's place or is about to.
     pub superseded_by: Option<i64>,
-    /// Its rows, if it is loaded.
+    /// Its rows, if it was loaded.
     pub rows: Option<RowCounts>,
+    /// When they were removed from their tables again.
+    pub removed_time: Option<DateTime<Utc>>,
+    /// The newer version whose load removed them; `None` if an operator unloaded them.
+    pub replaced_by: Option<i64>,
+    /// What becomes of new content under this name, by the dataset's current spec.
+    pub on_change: OnChange,
     /// What it waits for, if no task has it yet.
     pub waiting: Option<WaitingBatch>,
     /// Its task.
@@ -58,14 +64,19 @@ pub(super) async fn read(
 ) -> Result<Vec<FileVersion>, tokio_postgres::Error> {
     let rows = snapshot
         .query(
-            "SELECT file.id, dataset.name, file.uri, file.file_modified_time, file.size_in_bytes, file.etag,
-                    file.created_time, file.superseded_by, file.dataset_id, file.task_id,
-                    file_load.rows_read, file_load.rows_loaded, file_load.rows_rejected
+            &format!("SELECT file.id, dataset.name, file.uri, file.file_modified_time, file.size_in_bytes, file.etag,
+                    file.created_time, file.superseded_by, file.dataset_id, file.task_id, file.is_ignored,
+                    {FILE_STATE} AS state,
+                    file_load.rows_read, file_load.rows_loaded, file_load.rows_rejected, file_load.removed_time,
+                    file_load.replaced_by, coalesce(dataset_version.spec -> 'discovery', '{{}}') AS discovery
              FROM longshore.file
              JOIN longshore.dataset ON dataset.id = file.dataset_id
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
+             LEFT JOIN longshore.task ON task.id = file.task_id
              LEFT JOIN longshore.file_load ON file_load.file_id = file.id
              WHERE file.uri = $1
-             ORDER BY file.id DESC",
+             ORDER BY file.id DESC"),
             &[&uri],
         )
         .await?;
@@ -80,8 +91,10 @@ async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, t
     let task_id: Option<Uuid> = row.try_get("task_id")?;
     let (task, waiting) = match task_id {
         Some(id) => (task::read(snapshot, id).await?, None),
+        None if row.try_get("is_ignored")? => (None, None),
         None => (None, Some(waiting_batch(snapshot, row.try_get("dataset_id")?).await?)),
     };
+    let Json(Discovery { on_change, .. }) = row.try_get("discovery")?;
     Ok(FileVersion {
         id: row.try_get("id")?,
         dataset: row.try_get("name")?,
@@ -90,9 +103,12 @@ async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, t
         size_in_bytes: row.try_get("size_in_bytes")?,
         etag: row.try_get("etag")?,
         created_time: row.try_get("created_time")?,
-        status: task.as_ref().map_or_else(|| "SCANNED".to_owned(), |task| task.status.clone()),
+        status: row.try_get("state")?,
         superseded_by: row.try_get("superseded_by")?,
         rows: rows_of(row)?,
+        removed_time: row.try_get("removed_time")?,
+        replaced_by: row.try_get("replaced_by")?,
+        on_change,
         waiting,
         task,
     })

@@ -45,8 +45,10 @@ pub struct TaskHistory {
     pub first_files: Vec<String>,
     /// Where newer versions have taken the place of all its files: the newest one of its first file.
     pub superseded_by: Option<NewerVersion>,
-    /// What its loaded files come to.
+    /// What its loaded files came to.
     pub rows: Option<RowCounts>,
+    /// Loaded files whose rows were removed again since, replaced or unloaded.
+    pub removed_files: i64,
     /// Its attempts, in their order.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -119,6 +121,7 @@ pub(super) async fn read(
     let Some(task) = task else { return Ok(None) };
     let superseded_by =
         if task.try_get("is_superseded")? { newest_version(snapshot, id).await? } else { None };
+    let (rows, removed_files) = rows(snapshot, id).await?;
     Ok(Some(TaskHistory {
         id,
         dataset: task.try_get("name")?,
@@ -136,7 +139,8 @@ pub(super) async fn read(
         size_in_bytes: task.try_get("size_in_bytes")?,
         first_files: first_files(snapshot, id).await?,
         superseded_by,
-        rows: rows(snapshot, id).await?,
+        rows,
+        removed_files,
         attempts: attempts(snapshot, id).await?,
     }))
 }
@@ -163,6 +167,7 @@ async fn newest_version(
                    ORDER BY file_modified_time, id LIMIT 1) AS first
              JOIN longshore.file AS newer ON newer.dataset_id = first.dataset_id AND newer.uri = first.uri
              LEFT JOIN longshore.task ON task.id = newer.task_id
+             WHERE NOT newer.is_ignored
              ORDER BY newer.id DESC
              LIMIT 1",
             &[&id],
@@ -179,17 +184,23 @@ async fn newest_version(
     .transpose()
 }
 
-async fn rows(snapshot: &Transaction<'_>, id: Uuid) -> Result<Option<RowCounts>, tokio_postgres::Error> {
+/// What the loads came to, and how many of them were removed again.
+async fn rows(
+    snapshot: &Transaction<'_>,
+    id: Uuid,
+) -> Result<(Option<RowCounts>, i64), tokio_postgres::Error> {
     let row = snapshot
-        .query_opt(
-            "SELECT sum(rows_read)::bigint, sum(rows_loaded)::bigint, sum(rows_rejected)::bigint
-             FROM longshore.file_load WHERE task_id = $1
-             HAVING count(*) > 0",
+        .query_one(
+            "SELECT sum(rows_read)::bigint, sum(rows_loaded)::bigint, sum(rows_rejected)::bigint, count(removed_time)
+             FROM longshore.file_load WHERE task_id = $1",
             &[&id],
         )
         .await?;
-    row.map(|row| Ok(RowCounts { read: row.try_get(0)?, loaded: row.try_get(1)?, rejected: row.try_get(2)? }))
-        .transpose()
+    let counts = match row.try_get(0)? {
+        Some(read) => Some(RowCounts { read, loaded: row.try_get(1)?, rejected: row.try_get(2)? }),
+        None => None,
+    };
+    Ok((counts, row.try_get(3)?))
 }
 
 /// A load that is shorter than the time between two heartbeats has none: what an attempt loaded is counted, what it only

@@ -177,7 +177,8 @@ fn a_task_and_a_file_that_are_loaded_say_how_many_rows_each_has() {
         "`longshore rejects orders` shows the rejected ones, and why.",
     ];
     assert_eq!(state::of_task(&task, at(0)), of_task);
-    let replaced = "New content under this name is not loaded, only counted (changed_after_load).";
+    let replaced =
+        "New content under this name takes the place of these rows (discovery.on_change = \"replace\").";
     let clean = FileVersion { rows: rows(0), ..version(Some(task.clone())) };
     let of_clean = [loaded, "Rows: 1,200 read = 1,200 loaded + 0 rejected.", replaced];
     assert_eq!(state::of_version(&clean, at(0)), of_clean);

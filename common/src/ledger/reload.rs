@@ -1,0 +1,166 @@
+//! What an operator does with one file: its rows out of the table (`unload`), or loaded anew (`reload`).
+
+use serde::Serialize;
+use thiserror::Error;
+use tokio_postgres::{Client, Row, Transaction};
+use uuid::Uuid;
+
+use super::{objects::object_key, outbox::WAKE_RELAY, removal::RemovalFrom};
+
+/// Why nothing was done.
+#[derive(Debug, Error)]
+pub enum UndoError {
+    /// The file's state does not allow it.
+    #[error("{0}")]
+    Refused(String),
+    /// The database failed, or a constraint holds the rows; nothing has changed.
+    #[error(transparent)]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// What an unload has removed.
+#[derive(Debug, Serialize)]
+pub struct Unloaded {
+    /// Rows of the target table.
+    pub rows_removed: u64,
+    /// The versions whose rows they were, by `longshore.file.id`.
+    pub file_ids: Vec<i64>,
+}
+
+/// A reload that has begun.
+#[derive(Debug, Serialize)]
+pub struct Reloading {
+    /// The version that was recorded now: the same content, with an id of its own.
+    pub file_id: i64,
+    /// The version that it reloads.
+    pub reloaded_file_id: i64,
+    /// Its task, which is NEW.
+    pub task_id: Uuid,
+    /// Whether rows of an earlier load are in the table, until those of this one replace them.
+    pub is_loaded: bool,
+}
+
+/// The names and ids of the datasets that know the URI.
+pub async fn datasets_of_uri(
+    client: &Client,
+    uri: &str,
+) -> Result<Vec<(i32, String)>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT DISTINCT dataset.id, dataset.name
+             FROM longshore.file JOIN longshore.dataset ON dataset.id = file.dataset_id
+             WHERE file.uri = $1 ORDER BY dataset.name",
+            &[&uri],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Removes the rows and rejects of all versions of a file. It stays known: no scan loads it again.
+pub async fn unload(
+    client: &mut Client,
+    dataset_id: i32,
+    uri: &str,
+    removal: &RemovalFrom<'_>,
+) -> Result<Unloaded, UndoError> {
+    let transaction = client.transaction().await?;
+    let key = object_key(dataset_id, uri);
+    // Before anything is looked at: a load that takes this place waits, or has committed.
+    let lock = "SELECT file_id FROM longshore.object WHERE key = $1 FOR UPDATE";
+    let object = transaction.query_opt(lock, &[&key]).await?;
+    refuse_on_its_way(&transaction, dataset_id, uri).await?;
+    if object.and_then(|object| object.get::<_, Option<i64>>(0)).is_none() {
+        return Err(UndoError::Refused("it is not loaded; there is nothing to remove".to_owned()));
+    }
+    let file_ids = loaded_versions(&transaction, dataset_id, uri).await?;
+    let rows_removed = removal.remove(&transaction, &file_ids).await?;
+    let sql = "UPDATE longshore.file_load SET removed_time = clock_timestamp() WHERE file_id = ANY($1)";
+    transaction.execute(sql, &[&file_ids]).await?;
+    let sql = "UPDATE longshore.object SET file_id = NULL WHERE key = $1";
+    transaction.execute(sql, &[&key]).await?;
+    transaction.commit().await?;
+    Ok(Unloaded { rows_removed, file_ids })
+}
+
+/// Has the newest known version of a file loaded anew, with the spec that is current then: its rows replace those of the
+/// earlier load in one transaction, and if the load fails, the earlier rows stay.
+pub async fn reload(client: &mut Client, dataset_id: i32, uri: &str) -> Result<Reloading, UndoError> {
+    let transaction = client.transaction().await?;
+    // Locked, so that two reloads of it do not take the same version.
+    let newest = transaction
+        .query_opt(
+            "SELECT id, identity FROM longshore.file WHERE dataset_id = $1 AND uri = $2
+             ORDER BY id DESC LIMIT 1 FOR UPDATE",
+            &[&dataset_id, &uri],
+        )
+        .await?;
+    let newest = newest.ok_or_else(|| UndoError::Refused("no scan has found it".to_owned()))?;
+    refuse_on_its_way(&transaction, dataset_id, uri).await?;
+    let is_loaded = !loaded_versions(&transaction, dataset_id, uri).await?.is_empty();
+    let (reloaded_file_id, identity): (i64, Uuid) = (newest.get(0), newest.get(1));
+    let task_id = Uuid::now_v7();
+    let free = "UPDATE longshore.file SET identity = gen_random_uuid() WHERE id = $1";
+    transaction.execute(free, &[&reloaded_file_id]).await?;
+    let insert =
+        format!("INSERT INTO longshore.task (id, dataset_id) VALUES ($1, $2) RETURNING {WAKE_RELAY}");
+    transaction.execute(&insert, &[&task_id, &dataset_id]).await?;
+    let file_id: i64 = transaction
+        .query_one(
+            "INSERT INTO longshore.file (dataset_id, task_id, uri, file_modified_time, size_in_bytes, etag, identity)
+             SELECT dataset_id, $2, uri, file_modified_time, size_in_bytes, etag, $3
+             FROM longshore.file WHERE id = $1
+             RETURNING id",
+            &[&reloaded_file_id, &task_id, &identity],
+        )
+        .await?
+        .try_get(0)?;
+    transaction
+        .execute(
+            "UPDATE longshore.file SET superseded_by = $3, modified_time = now()
+             WHERE dataset_id = $1 AND uri = $2 AND id < $3 AND superseded_by IS NULL",
+            &[&dataset_id, &uri, &file_id],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(Reloading { file_id, reloaded_file_id, task_id, is_loaded })
+}
+
+async fn loaded_versions(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    uri: &str,
+) -> Result<Vec<i64>, tokio_postgres::Error> {
+    let rows = transaction
+        .query(
+            "SELECT file.id FROM longshore.file JOIN longshore.file_load ON file_load.file_id = file.id
+             WHERE file.dataset_id = $1 AND file.uri = $2 AND file_load.removed_time IS NULL
+             ORDER BY file.id",
+            &[&dataset_id, &uri],
+        )
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn refuse_on_its_way(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    uri: &str,
+) -> Result<(), UndoError> {
+    let waiting = transaction
+        .query_opt(
+            "SELECT file.id, coalesce(task.status, 'SCANNED')
+             FROM longshore.file LEFT JOIN longshore.task ON task.id = file.task_id
+             WHERE file.dataset_id = $1 AND file.uri = $2 AND NOT file.is_ignored
+               AND (task.id IS NULL OR task.status IN ('NEW', 'PROCESSING'))
+             ORDER BY file.id DESC LIMIT 1",
+            &[&dataset_id, &uri],
+        )
+        .await?;
+    let refusal = |row: Row| {
+        let (id, status): (i64, String) = (row.get(0), row.get(1));
+        format!(
+            "a version of it is on its way ({status}, _file_id {id}); try again when it is LOADED or FAILED"
+        )
+    };
+    waiting.map_or(Ok(()), |row| Err(UndoError::Refused(refusal(row))))
+}
