@@ -65,7 +65,8 @@ impl<'a> Dataset<'a> {
         format!("reporting.{}", self.name)
     }
 
-    fn inbox(&self) -> PathBuf {
+    /// The folder that is scanned.
+    pub(crate) fn inbox(&self) -> PathBuf {
         self.bench.folder.join("inbox")
     }
 

@@ -5,6 +5,7 @@ mod binary_copy;
 mod bulk;
 mod memory;
 mod rejects;
+mod replace;
 mod small_files;
 mod small_tasks;
 mod wide_text;
@@ -16,7 +17,7 @@ use longshore_tests::Goal;
 use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
-pub(crate) const ALL: [Figure; 9] = [
+pub(crate) const ALL: [Figure; 10] = [
     bulk::ONE,
     bulk::TWO,
     binary_copy::FIGURE,
@@ -26,6 +27,7 @@ pub(crate) const ALL: [Figure; 9] = [
     rejects::FIGURE,
     bad_files::FIGURE,
     memory::FIGURE,
+    replace::FIGURE,
 ];
 
 /// A number that is held against a goal.
