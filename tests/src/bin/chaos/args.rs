@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     rounds::{Round, sabotage::Sabotage},
-    world::Size,
+    world::{Discovery, Size},
 };
 
 /// Proves that no row is lost and none is loaded twice, whatever fails.
@@ -62,6 +62,10 @@ impl Args {
             kills: self.kills.unwrap_or(kills),
             restarts: self.restarts.unwrap_or(restarts),
             is_full: !self.quick,
+            discovery: match self.quick {
+                true => Discovery { files: 1_000, scans: 5, kills: 3 },
+                false => Discovery { files: 20_000, scans: 50, kills: 20 },
+            },
             stall_limit: Duration::from_secs(stall_limit),
         }
     }

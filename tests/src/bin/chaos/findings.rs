@@ -22,6 +22,10 @@ pub(crate) struct Findings {
     pub(crate) faults: BTreeMap<&'static str, u32>,
     pub(crate) broker_restarts: u32,
     pub(crate) database_restarts: u32,
+    /// Changes of the folder that was scanned meanwhile.
+    pub(crate) discovery_files: u32,
+    pub(crate) discovery_scans: u32,
+    pub(crate) discovery_kills: u32,
     /// Seconds.
     pub(crate) worker_takeovers: Vec<f64>,
     pub(crate) scanner_takeovers: Vec<f64>,
@@ -54,6 +58,9 @@ impl Findings {
         }
         self.broker_restarts += other.broker_restarts;
         self.database_restarts += other.database_restarts;
+        self.discovery_files += other.discovery_files;
+        self.discovery_scans += other.discovery_scans;
+        self.discovery_kills += other.discovery_kills;
         self.worker_takeovers.extend(other.worker_takeovers);
         self.scanner_takeovers.extend(other.scanner_takeovers);
         self.broker_recoveries.extend(other.broker_recoveries);

@@ -144,7 +144,7 @@ async fn file_counts(client: &Client, site: &Site<'_>) -> anyhow::Result<Vec<Str
 }
 
 /// No session is inside a transaction, and none holds a lease.
-async fn sessions(client: &Client) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn sessions(client: &Client) -> anyhow::Result<Vec<String>> {
     let sql = "SELECT format('session %s of %s is in a transaction (%s): %s', pid, application_name, state, query)
                FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -164,7 +164,7 @@ async fn sessions(client: &Client) -> anyhow::Result<Vec<String>> {
     Ok(left)
 }
 
-async fn queues(site: &Site<'_>) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn queues(site: &Site<'_>) -> anyhow::Result<Vec<String>> {
     let queue = site.queue();
     let mut violations = Vec::new();
     for (name, what) in [("tasks", "left"), ("dead", "dead-lettered")] {
@@ -181,7 +181,7 @@ async fn queues(site: &Site<'_>) -> anyhow::Result<Vec<String>> {
 }
 
 /// Ends the processes as an operator would; none may have ended before.
-async fn stop(services: &mut [Service]) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn stop(services: &mut [Service]) -> anyhow::Result<Vec<String>> {
     let mut violations = Vec::new();
     for service in &mut *services {
         if service.has_ended() {

@@ -77,6 +77,8 @@ fn figures(findings: &Findings, world: &World) -> Vec<Figure> {
     ];
     let hits = format!("{} hits", findings.edges.values().map(Vec::len).sum::<usize>());
     let (kills, restarts) = (world.size.kills, world.size.restarts);
+    let discovery = world.size.discovery;
+    let of_discovery = "written, renamed, overwritten, back-dated".to_owned();
     let of_rounds = [
         (Round::Kills, "kills", findings.kills(), "kills", kills, "on unfinished work".to_owned()),
         (Round::Edges, "edges", findings.edges.len() as u32, "edges", edge::ALL.len() as u32, hits),
@@ -88,6 +90,30 @@ fn figures(findings: &Findings, world: &World) -> Vec<Figure> {
             "restarts",
             restarts,
             String::new(),
+        ),
+        (
+            Round::Discovery,
+            "discovery_files",
+            findings.discovery_files,
+            "files",
+            discovery.files,
+            of_discovery,
+        ),
+        (
+            Round::Discovery,
+            "discovery_scans",
+            findings.discovery_scans,
+            "scans",
+            discovery.scans,
+            String::new(),
+        ),
+        (
+            Round::Discovery,
+            "discovery_kills",
+            findings.discovery_kills,
+            "kills",
+            discovery.kills,
+            "of scans and scanners".to_owned(),
         ),
     ];
     for (round, name, value, unit, goal, remark) in of_rounds {

@@ -90,6 +90,24 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
+    /// Applies its spec with these replacements.
+    pub(crate) async fn apply(&self, replacements: &[(&str, &str)]) -> anyhow::Result<()> {
+        let spec = self.folder.join("spec.toml");
+        let mut text = fs::read_to_string(&spec)?;
+        for (from, to) in replacements {
+            anyhow::ensure!(text.contains(from), "the spec has no {from}");
+            text = text.replace(from, to);
+        }
+        fs::write(&spec, text)?;
+        self.run(&["dataset", "apply", &spec.to_string_lossy()]).await?;
+        Ok(())
+    }
+
+    /// The folder that is scanned.
+    pub(crate) fn inbox(&self) -> PathBuf {
+        self.folder.join("inbox")
+    }
+
     /// Whether its processes are, so that something must be found.
     pub(crate) fn is_sabotaged(&self) -> bool {
         self.fail_point.is_some()
@@ -172,12 +190,18 @@ impl<'a> Site<'a> {
         command
     }
 
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    /// What `longshore scan --json` says; it must succeed.
+    pub(crate) async fn scan_report(&self, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+        let said = self.run(&[&["scan", "--json"], arguments].concat()).await?;
+        serde_json::from_slice(&said).context("longshore scan --json")
+    }
+
+    async fn run(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
         let mut command = self.command(arguments);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "longshore {} failed:\n{said}", arguments.join(" "));
-        Ok(())
+        Ok(output.stdout)
     }
 
     /// A connection to the database, past any proxy.

@@ -35,8 +35,18 @@ pub(crate) struct Size {
     pub(crate) restarts: u32,
     /// Pauses and errors at the edges too, all broker and network faults several times.
     pub(crate) is_full: bool,
+    pub(crate) discovery: Discovery,
     /// `LONGSHORE_STALL_LIMIT` of the round that stops processes.
     pub(crate) stall_limit: Duration,
+}
+
+/// How much is to happen in a folder while it is scanned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Discovery {
+    /// Written, renamed, overwritten or back-dated.
+    pub(crate) files: u32,
+    pub(crate) scans: u32,
+    pub(crate) kills: u32,
 }
 
 impl World {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod database;
+mod discovery;
 pub(crate) mod edges;
 mod kills;
 mod long;
@@ -28,6 +29,8 @@ pub(crate) enum Round {
     Database,
     /// Connections end, hang or lag
     Network,
+    /// Files are written, renamed, overwritten and back-dated while scanners are killed
+    Discovery,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -42,7 +45,7 @@ impl Round {
 
     /// Whether it leaves the servers alone and measures no time: then others may run beside it.
     pub(crate) fn disturbs_nobody(self) -> bool {
-        matches!(self, Self::Edges | Self::Stops | Self::Network)
+        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery)
     }
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
@@ -53,6 +56,7 @@ impl Round {
             Self::Broker => broker::run(world).await,
             Self::Database => database::run(world).await,
             Self::Network => network::run(world).await,
+            Self::Discovery => discovery::run(world).await,
             Self::Long => long::run(world).await,
         }
     }
