@@ -61,6 +61,9 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     let mut violations = come_to_rest(&mut site).await?;
     violations.extend(verdict::rows(&client, &inbox, &mut findings).await?);
     violations.extend(verdict::books(&client).await?);
+    let never = verdict::happened(&client, &mut findings).await?;
+    // In a short round that may be chance.
+    violations.extend(never.into_iter().filter(|_| world.size.is_full));
     violations.extend(oracle::sessions(&client).await?);
     violations.extend(oracle::stop(&mut services).await?);
     violations.extend(oracle::queues(&site).await?);

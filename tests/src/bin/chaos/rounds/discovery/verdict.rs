@@ -106,6 +106,40 @@ impl Inbox {
     }
 }
 
+/// What happened to files, and how often: a round in which one of these never did has proved little.
+pub(super) async fn happened(client: &Client, findings: &mut Findings) -> anyhow::Result<Vec<String>> {
+    let counted = [
+        (
+            "a loaded version was replaced",
+            "SELECT count(*) FROM longshore.file_load WHERE removed_time IS NOT NULL",
+        ),
+        (
+            "a version was gone or changed before it was loaded",
+            "SELECT count(*) FROM longshore.task WHERE status = 'FAILED'",
+        ),
+        (
+            "a file had not settled",
+            "SELECT sum((files_skipped ->> 'settling')::bigint)::bigint FROM longshore.scan",
+        ),
+        (
+            "a version waited for an earlier one",
+            "SELECT sum((files_skipped ->> 'earlier_version_on_its_way')::bigint)::bigint FROM longshore.scan",
+        ),
+        (
+            "a scan was cut off",
+            "SELECT count(*) FROM longshore.scan WHERE finished_time IS NULL OR error IS NOT NULL",
+        ),
+    ];
+    let mut never = Vec::new();
+    for (what, sql) in counted {
+        let count: Option<i64> = client.query_one(sql, &[]).await?.get(0);
+        let count = u32::try_from(count.unwrap_or(0))?;
+        *findings.faults.entry(what).or_default() += count;
+        never.extend((count == 0).then(|| format!("it never happened that {what}")));
+    }
+    Ok(never)
+}
+
 /// What the books say by themselves: one version of a name is loaded at most, and it is the one that its object names.
 pub(super) async fn books(client: &Client) -> anyhow::Result<Vec<String>> {
     let sql = "SELECT format('%s has the rows of %s versions', uri, count(*))
