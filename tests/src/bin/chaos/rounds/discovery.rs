@@ -22,6 +22,8 @@ use inbox::{Inbox, Pace};
 
 /// Files that are written in pieces pause for longer than this at times.
 const SETTLE: Duration = Duration::from_millis(300);
+/// So that a kill lands in the middle of a scan: each page of up to 1,000 entries takes this long.
+const SLOW_SCAN: &str = "scanner::before_enlist=sleep(50)";
 const WORKERS: usize = 2;
 /// What a scan of the whole folder and its tasks may take at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +33,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     site.apply(&[("settle = \"0s\"", &format!("settle = \"{}ms\"", SETTLE.as_millis()))]).await?;
     let size = world.size.discovery;
     let client = site.client().await?;
-    let mut services = vec![site.start(Kind::Scanner, &[])];
+    let mut services = vec![site.start(Kind::Scanner, &[SLOW_SCAN])];
     services.extend((0..WORKERS).map(|_| site.start(Kind::Worker, &[])));
     let pace = Arc::new(Pace::default());
     let mut inbox = Inbox::new(site.inbox(), world.random("discovery-inbox"));
@@ -51,7 +53,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
         pace.allow(files_per_scan * (findings.discovery_scans + 1));
         let is_kill = findings.discovery_kills * size.scans <= findings.discovery_scans * size.kills;
         match is_kill && findings.discovery_kills < size.kills {
-            true => findings.discovery_kills += kill_one(&mut site, &mut services[0]).await?,
+            true => findings.discovery_kills += kill_one(&mut site, &client, &mut services[0]).await?,
             false => site.scan(&[]).await?,
         }
         progress.begin(&format!("{} scans, {} kills", findings.discovery_scans, findings.discovery_kills));
@@ -75,13 +77,16 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
 }
 
 /// Kills a scan, or the service, at a random time of one; gives how many were killed.
-async fn kill_one(site: &mut Site<'_>, service: &mut Service) -> anyhow::Result<u32> {
-    let mut scan = site.start(Kind::Cron, &[]);
-    let moment = site.random.random_range(20..600);
+async fn kill_one(site: &mut Site<'_>, client: &Client, service: &mut Service) -> anyhow::Result<u32> {
+    let mut scan = site.start(Kind::Cron, &[SLOW_SCAN]);
+    // Either of them may be the one that scans.
+    let scanning = async || Ok(is_scanning(client).await?.then_some(()));
+    wait::within(Duration::from_secs(1), scanning).await?;
+    let moment = site.random.random_range(0..400);
     tokio::time::sleep(Duration::from_millis(moment)).await;
     if site.random.random_ratio(1, 2) {
         service.kill()?;
-        *service = site.start(Kind::Scanner, &[]);
+        *service = site.start(Kind::Scanner, &[SLOW_SCAN]);
         scan.ended(PATIENCE).await?;
         return Ok(1);
     }
@@ -90,6 +95,14 @@ async fn kill_one(site: &mut Site<'_>, service: &mut Service) -> anyhow::Result<
     }
     scan.kill()?;
     Ok(1)
+}
+
+/// Whether a scan has just begun.
+async fn is_scanning(client: &Client) -> anyhow::Result<bool> {
+    let sql = "SELECT EXISTS (
+                   SELECT FROM longshore.scan WHERE finished_time IS NULL AND started_time > now() - interval '1s'
+               )";
+    Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
 /// Scans that saw everything.
