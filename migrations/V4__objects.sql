@@ -43,3 +43,5 @@ SELECT id,
        CASE WHEN task_id IS NULL THEN 'SCANNED' ELSE 'SENT_FOR_ETL' END AS status
 FROM longshore.file
 WHERE NOT is_ignored;
+
+COMMENT ON VIEW longshore.scanner IS 'Every file that a scan has found, but for those that discovery.on_change ignores';

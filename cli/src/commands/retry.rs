@@ -12,7 +12,7 @@ pub(crate) struct RetryArgs {
     /// FAILED tasks, as `longshore tasks --status FAILED` lists them
     #[arg(value_name = "TASK", required_unless_present = "failed", conflicts_with = "failed")]
     tasks: Vec<Uuid>,
-    /// All FAILED tasks
+    /// All FAILED tasks, also the new content that discovery.on_change = "fail" has refused
     #[arg(long)]
     failed: bool,
     /// Print one JSON value

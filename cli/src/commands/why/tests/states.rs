@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use longshore_common::{
-    dataset::HumanDuration,
-    ledger::{AttemptRecord, FileVersion, RowCounts, TaskHistory, WaitingBatch},
+    dataset::{HumanDuration, OnChange},
+    ledger::{AttemptRecord, FileVersion, REFUSED_CHANGE, RowCounts, TaskHistory, WaitingBatch},
 };
 
 use super::{NEWER_TASK, at, attempt, beating, newer, task, version};
@@ -25,7 +25,7 @@ fn a_task_that_waits_says_for_what_and_why_again() {
     let failed_twice = TaskHistory {
         due_time: at(4),
         first_failure_time: Some(at(-20)),
-        failure_msg: Some("the store failed".to_owned()),
+        failure_msg: Some("the store failed\nLOADED".to_owned()),
         attempts: vec![
             // Before an operator's retry, which counts anew.
             AttemptRecord { finished_time: Some(at(-25)), ..attempt(1, Some("RETRY"), Some("x")) },
@@ -161,9 +161,12 @@ fn a_task_that_failed_says_what_to_do_unless_a_newer_version_took_its_place() {
     }
 }
 
+fn rows(rejected: i64) -> Option<RowCounts> {
+    Some(RowCounts { read: 1200, loaded: 1200 - rejected, rejected })
+}
+
 #[test]
 fn a_task_and_a_file_that_are_loaded_say_how_many_rows_each_has() {
-    let rows = |rejected| Some(RowCounts { read: 1200, loaded: 1200 - rejected, rejected });
     let task = TaskHistory {
         files: 3,
         rows: rows(5),
@@ -186,6 +189,59 @@ fn a_task_and_a_file_that_are_loaded_say_how_many_rows_each_has() {
     let hostile = FileVersion { rows: rows(1), file_name, ..version(Some(task)) };
     let told = state::of_version(&hostile, at(0));
     assert_eq!(told[2], "`longshore rejects 'file:///srv/$(reboot).csv'` shows the rejected ones, and why.");
+}
+
+#[test]
+fn a_loaded_version_says_what_became_of_it_since_and_what_new_content_would_do() {
+    let loaded = FileVersion { rows: rows(5), ..version(Some(task("LOADED"))) };
+    let last_line = |version: FileVersion| state::of_version(&version, at(0)).pop().unwrap();
+    let cases = [
+        (OnChange::Append, "is loaded beside these rows (discovery.on_change = \"append\")."),
+        (OnChange::Ignore, "is recorded and not loaded (discovery.on_change = \"ignore\")."),
+        (
+            OnChange::Fail,
+            "becomes a FAILED task, which an operator may retry (discovery.on_change = \"fail\").",
+        ),
+    ];
+    for (on_change, expected) in cases {
+        let told = last_line(FileVersion { on_change, ..loaded.clone() });
+        assert_eq!(told, format!("New content under this name {expected}"));
+    }
+    assert_eq!(
+        last_line(FileVersion { superseded_by: Some(9), ..loaded.clone() }),
+        "A newer version of this file (_file_id 9) was found; these rows are in the table still."
+    );
+    let removed = FileVersion { removed_time: Some(at(-5)), ..loaded };
+    let story = state::of_version(&removed, at(0));
+    // Its rejects are gone, too.
+    assert!(!story.iter().any(|line| line.contains("longshore rejects")), "{story:?}");
+    assert_eq!(
+        last_line(removed.clone()),
+        "UNLOADED at 2026-03-01T11:59:55Z (5.0s ago) by an operator: its rows are not in the table. No scan loads it again; \
+         `longshore reload file:///srv/a.csv` does."
+    );
+    assert_eq!(
+        last_line(FileVersion { replaced_by: Some(9), ..removed }),
+        "REPLACED at 2026-03-01T11:59:55Z (5.0s ago): the rows of the newer version (_file_id 9) are in the table in place of \
+         these."
+    );
+    let told = state::of_task(&TaskHistory { files: 3, removed_files: 1, ..task("LOADED") }, at(0));
+    assert!(told[1].starts_with("Of that, the rows of 1 file were removed since"), "{told:?}");
+}
+
+#[test]
+fn new_content_that_was_refused_or_ignored_says_how_it_can_be_loaded() {
+    let refused = TaskHistory { failure_msg: Some(REFUSED_CHANGE.to_owned()), ..task("FAILED") };
+    assert_eq!(
+        state::of_task(&refused, at(0))[1..],
+        ["`longshore retry 019c0000-0000-7000-8000-000000000001` loads it."]
+    );
+    let ignored = FileVersion { status: "IGNORED".to_owned(), ..version(None) };
+    let told = state::of_version(&ignored, at(0));
+    assert!(
+        told[0].starts_with("IGNORED: ") && told[1].contains("`longshore reload file:///srv/a.csv`"),
+        "{told:?}"
+    );
 }
 
 #[test]

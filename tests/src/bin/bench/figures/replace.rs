@@ -57,7 +57,7 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     progress.begin("the files");
     let wanted = Wanted { files, rows: files * ROWS_PER_FILE, broken: 0 };
     let files =
-        copied(&loans::write(bench, &wanted, &bench.folder.join("files")).await?.files, dataset.inbox())?;
+        copied(&loans::write(bench, &wanted, &bench.folder.join("files")).await?.files, &dataset.inbox())?;
     table.load(&files).await?;
     progress.begin("the table");
     table.fill(copies).await?;
@@ -157,9 +157,9 @@ impl Table<'_> {
     }
 }
 
-fn copied(files: &[PathBuf], folder: PathBuf) -> anyhow::Result<Vec<PathBuf>> {
+fn copied(files: &[PathBuf], folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let copy = |file: &PathBuf| {
-        let copy = folder.join(Path::new(file.file_name().context("a file without a name")?));
+        let copy = folder.join(file.file_name().context("a file without a name")?);
         fs::copy(file, &copy)?;
         Ok(copy)
     };
