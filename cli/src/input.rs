@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longshore_common::dataset::HumanBytes;
+use longshore_common::{dataset::HumanBytes, store::canonical_object_uri};
+use rustix::fs::OFlags;
 use url::Url;
 
 use crate::output::{self, WrongCall};
@@ -58,6 +59,9 @@ pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
 /// The URI under which the ledger knows a file that is named by its URI or its local path.
 pub(crate) fn uri(name: &OsStr) -> Result<String, WrongCall> {
     let text = name.to_str();
+    if let Some(uri) = text.and_then(canonical_object_uri) {
+        return Ok(uri);
+    }
     let is_uri = text.is_some_and(|text| text.contains("://"));
     let path = match text.filter(|_| is_uri).map(Url::parse) {
         // One file has many spellings as a URI; the ledger has the one that its path gives.
@@ -81,7 +85,8 @@ fn lexically_normal(url: Url) -> String {
 /// Links are followed: the caller named them.
 fn open(path: &Path) -> io::Result<File> {
     // A FIFO must not hang, also one that has taken a file's place since it was found.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     refuse_irregular(&file.metadata()?)?;
     Ok(file)
 }
@@ -150,6 +155,7 @@ mod tests {
         let cases = [
             ("file:///srv/a%2C%20b.csv", "file:///srv/a,%20b.csv".to_owned()),
             ("file:///srv/../srv/a b.csv", "file:///srv/a%20b.csv".to_owned()),
+            ("s3://bucket/2026/a%2C b.csv", "s3://bucket/2026/a,%20b.csv".to_owned()),
             ("/srv/./x/../100%25 ü#1.csv", "file:///srv/100%2525%20%C3%BC%231.csv".to_owned()),
             ("in/a.csv", format!("{folder}in/a.csv")),
             ("./a.csv", format!("{folder}a.csv")),

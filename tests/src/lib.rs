@@ -13,6 +13,7 @@ mod page;
 mod process;
 mod progress;
 mod proxy;
+mod s3;
 mod servers;
 mod stage;
 
@@ -22,5 +23,6 @@ pub use page::{assert_section, markdown_table};
 pub use process::Process;
 pub use progress::Progress;
 pub use proxy::Proxy;
+pub use s3::{S3Server, install_tls_provider};
 pub use servers::{QueueState, Servers};
 pub use stage::{Finished, Stage, eventually};

@@ -1,9 +1,6 @@
 //! Stored bytes → decompressed bytes, in memory that does not depend on what the archive claims.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Chain, Cursor, Read},
-};
+use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use longshore_common::store::StoreError;
@@ -51,8 +48,8 @@ type Stored = BufReader<Chain<Cursor<Vec<u8>>, Source>>;
 
 impl Content {
     /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true.
-    pub(crate) fn new(file: File, name: &str) -> Self {
-        Self { form: Form::Unread(Source { file, bytes: 0 }), name: name.to_owned(), bytes_given: 0 }
+    pub(crate) fn new(stored: Box<dyn Read + Send>, name: &str) -> Self {
+        Self { form: Form::Unread(Source { stored, bytes: 0 }), name: name.to_owned(), bytes_given: 0 }
     }
 
     /// Fills the chunk as far as there is content; zero bytes are its end.
@@ -154,7 +151,7 @@ fn fill(bytes: &mut impl Read, chunk: &mut [u8]) -> Result<usize, Failure> {
 
 /// Counts the stored bytes, and marks the store's errors so that they are not taken for those of a decoder.
 struct Source {
-    file: File,
+    stored: Box<dyn Read + Send>,
     bytes: u64,
 }
 
@@ -164,7 +161,7 @@ struct SourceError(#[source] io::Error);
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer).map_err(|error| match error.kind() {
+        let length = self.stored.read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
             _ => io::Error::other(SourceError(error)),
         })?;
@@ -174,9 +171,15 @@ impl Read for Source {
 }
 
 fn failure(error: io::Error) -> Failure {
-    if error.get_ref().is_some_and(|inner| inner.is::<SourceError>()) {
-        return Failure::Store(StoreError::Unavailable(Box::new(error)));
-    }
+    let error = match error.downcast::<SourceError>() {
+        Ok(SourceError(error)) => {
+            return Failure::Store(match error.downcast::<StoreError>() {
+                Ok(told) => told,
+                Err(error) => StoreError::Unavailable(Box::new(error)),
+            });
+        }
+        Err(error) => error,
+    };
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Failure::Archive("the archive ends early".to_owned()),
         _ => Failure::Archive(format!(
@@ -195,7 +198,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
         io::Seek::rewind(&mut file).unwrap();
-        let mut content = Content::new(file, name);
+        let mut content = Content::new(Box::new(file), name);
         let (mut text, mut chunk) = (Vec::new(), vec![0; 1000]);
         loop {
             match content.read_chunk(&mut chunk).map_err(|failure| failure.to_string())? {
@@ -260,7 +263,7 @@ mod tests {
         let mut archive = tempfile::tempfile().unwrap();
         io::copy(&mut encoder, &mut archive).unwrap();
         io::Seek::rewind(&mut archive).unwrap();
-        let mut content = Content::new(archive, "bomb.csv.zst");
+        let mut content = Content::new(Box::new(archive), "bomb.csv.zst");
         let mut chunk = vec![0; 1 << 20];
         let ended = loop {
             match content.read_chunk(&mut chunk) {

@@ -112,8 +112,9 @@ impl Failure {
             Self::Store(error) => match error {
                 StoreError::Gone
                 | StoreError::Changed { .. }
-                | StoreError::NotLocal
+                | StoreError::NoFile
                 | StoreError::NotRegular
+                | StoreError::BehindLink
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },

@@ -142,7 +142,7 @@ impl Reader {
 
     fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
         let open = self.store.open(&current.file.stored)?;
-        let mut content = Content::new(open.reader()?, &current.file.stored.uri);
+        let mut content = Content::new(open.content, &current.file.stored.uri);
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);
         let mut totals = ReadTotals::default();
         loop {
@@ -161,7 +161,7 @@ impl Reader {
             if length == 0 {
                 // After the last byte and before COMMIT: what was read is the version that was scanned, or nothing of it
                 // stays.
-                open.verify_unchanged()?;
+                open.check.verify_unchanged()?;
                 return Ok(totals);
             }
             self.hand_over_current(current)?;

@@ -94,11 +94,12 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         };
         // A table or column may have any name.
         output::print(&output::one_line(&format!("{}: {version}; {table}", spec.name)))?;
-        if !Store::of(spec)?.is_there().await {
+        let look = async { Store::of(spec)?.look().await };
+        if let Err(error) = look.await {
+            let reason = output::one_line(&format!("{error:#}"));
             eprintln!(
-                "{}: note: {} is not there on this machine; each scan fails until it is",
-                spec.name,
-                output::one_line(&spec.source)
+                "{}: note: {reason}; from this machine, each scan fails until that is mended",
+                spec.name
             );
         }
     }

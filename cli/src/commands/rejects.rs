@@ -2,7 +2,10 @@ use std::{borrow::Cow, io, process::ExitCode};
 
 use clap::Args;
 use futures_util::{Stream, TryStreamExt};
-use longshore_common::ledger::{self, RejectRow};
+use longshore_common::{
+    ledger::{self, RejectRow},
+    store,
+};
 use tokio::pin;
 
 use crate::{
@@ -40,7 +43,8 @@ pub(crate) struct RejectsArgs {
 pub(crate) async fn run(args: RejectsArgs) -> anyhow::Result<ExitCode> {
     let pool = args.servers.pool("longshore rejects", 1).await?;
     let client = pool.get().await?;
-    let scope = ledger::find_reject_scope(&client, &args.scope).await?;
+    let named = store::canonical_object_uri(&args.scope).unwrap_or_else(|| args.scope.clone());
+    let scope = ledger::find_reject_scope(&client, &named).await?;
     let scope = scope.ok_or_else(|| {
         WrongCall(format!("`{}` is no dataset and no known file; see `longshore files`", args.scope))
     })?;

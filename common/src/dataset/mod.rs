@@ -8,6 +8,7 @@ mod csv;
 mod error;
 mod literal;
 mod parse;
+mod source;
 mod spec;
 mod units;
 
@@ -18,5 +19,7 @@ pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
 pub use error::SpecError;
 pub use literal::Literal;
 pub use parse::parse_spec;
+pub use source::BucketSource;
+pub(crate) use source::split_bucket;
 pub use spec::{Batch, Dataset, Discovery, FILE_ID_COLUMN, LINE_COLUMN, OnChange, Rejects, Target};
 pub use units::{HumanBytes, HumanDuration, Schedule};

@@ -109,6 +109,7 @@ required = true
         assert_eq!(dataset.schedule.to_string(), "0 * * * *");
         assert_eq!(dataset.batch.max_bytes.0, 64 << 20);
         assert_eq!(dataset.csv.null, ["", "NA"]);
+        assert!(!dataset.discovery.follow_links);
         assert_eq!(dataset.columns[0].header_name(), "id");
     }
 
@@ -126,6 +127,16 @@ required = true
                 SMALLEST.replace("[target]", &format!("[discovery]\non_change = \"{text}\"\n[target]"));
             assert_eq!(parse(&spec).unwrap().discovery.on_change, expected);
         }
+    }
+
+    #[test]
+    fn a_source_may_be_a_bucket_and_a_prefix_where_no_links_are() {
+        let bucket = SMALLEST.replace("file:///srv/orders/", "s3://bucket/orders/");
+        assert_eq!(parse(&bucket).unwrap().source, "s3://bucket/orders");
+        let follows = |spec: &str| parse(&format!("{spec}[discovery]\nfollow_links = true\n"));
+        assert!(follows(SMALLEST).unwrap().discovery.follow_links);
+        let message = follows(&bucket).unwrap_err();
+        assert!(message.contains("key `discovery.follow_links`") && message.contains("file://"), "{message}");
     }
 
     #[test]
@@ -210,7 +221,7 @@ required = true
             ("type = \"bigint\"", "type = \"int\"", "key `type`", "smallint, integer"),
             ("[target]", "[batch]\nmax_bytes = \"lots\"\n[target]", "key `max_bytes`", "orders.toml"),
             ("[target]", "[batch]\nmax_wait = \"5\"\n[target]", "key `max_wait`", "`5s`"),
-            ("file:///srv/orders/", "s3://bucket/x", "key `source`", "file:///"),
+            ("file:///srv/orders/", "gs://bucket/x", "key `source`", "s3://bucket/prefix"),
             ("file:///srv/orders/", "srv/orders", "key `source`", "file:///"),
             ("reporting.orders", "public.orders", "key `target.table`", "`reporting.`"),
             ("name = \"id\"", "name = \"_line\"", "key `columns.name`", "lineage"),

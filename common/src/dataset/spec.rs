@@ -8,6 +8,7 @@ use super::{
     column::Column,
     column_check::check_columns,
     csv::Csv,
+    source,
     units::{HumanBytes, HumanDuration, Schedule},
 };
 
@@ -25,7 +26,7 @@ pub struct Dataset {
     /// Becomes the target table's comment.
     #[serde(default)]
     pub description: String,
-    /// Folder to list, as a `file://` URL without a trailing slash.
+    /// Folder to list, as a `file://` URL, or bucket and prefix, as an `s3://` URL; without a trailing slash.
     pub source: String,
     /// Glob patterns over the path below `source`; a file is taken if one matches.
     #[serde(default = "default_include")]
@@ -73,6 +74,8 @@ pub struct Discovery {
     pub lookback: HumanDuration,
     /// What becomes of new content under a URI whose earlier version is loaded.
     pub on_change: OnChange,
+    /// Follow symbolic links, also out of the source; local folders only.
+    pub follow_links: bool,
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -144,6 +147,7 @@ impl Default for Discovery {
             settle: HumanDuration(Duration::from_secs(5)),
             lookback: HumanDuration(Duration::from_secs(24 * 3600)),
             on_change: OnChange::default(),
+            follow_links: false,
         }
     }
 }
@@ -184,13 +188,7 @@ impl Dataset {
     }
 
     fn check_source(&self) -> Result<(), BrokenRule> {
-        let allowed = "allowed is an absolute folder such as `file:///var/lib/longshore/inbox`";
-        let url = url::Url::parse(&self.source)
-            .map_err(|error| ("source", format!("`{}` is not a URL ({error}): {allowed}", self.source)))?;
-        if url.scheme() != "file" || url.host().is_some() || url.query().is_some() || url.fragment().is_some()
-        {
-            return Err(("source", format!("`{}`: {allowed}", self.source)));
-        }
+        source::check(&self.source).map_err(|message| ("source", message))?;
         for pattern in &self.include {
             globset::Glob::new(pattern).map_err(|error| ("include", error.to_string()))?;
         }
@@ -214,6 +212,10 @@ impl Dataset {
             let message =
                 "must be at least `discovery.settle`, or files that were settling are never compared again";
             return Err(("discovery.lookback", message.to_owned()));
+        }
+        if self.discovery.follow_links && source::BucketSource::parse(&self.source).is_some() {
+            let message = "a bucket has no links: remove the key, or take a `file://` source";
+            return Err(("discovery.follow_links", message.to_owned()));
         }
         if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
             return Err(("rejects.max_ratio", "allowed is 0.0 to 1.0".to_owned()));

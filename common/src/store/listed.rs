@@ -41,8 +41,12 @@ pub enum SkipReason {
     SymbolicLink,
     /// A symbolic link that leads nowhere.
     BrokenLink,
+    /// A symbolic link to a folder that it lies in.
+    LinkLoop,
     /// A FIFO, socket or device.
     NotRegular,
+    /// An object whose key no request can name: an empty, `.` or `..` part, a slash at an end, a control character.
+    UnreadableName,
     /// A file or folder that could not be looked at; the log says why.
     Unreadable,
 }
@@ -56,7 +60,9 @@ impl SkipReason {
             Self::HiddenFolder => "hidden_folder",
             Self::SymbolicLink => "symbolic_link",
             Self::BrokenLink => "broken_link",
+            Self::LinkLoop => "link_loop",
             Self::NotRegular => "not_a_regular_file",
+            Self::UnreadableName => "unreadable_name",
             Self::Unreadable => "unreadable",
         }
     }

@@ -1,4 +1,4 @@
-//! A local folder. Links are not followed, and every name that a file can have is listed.
+//! A local folder. Links are followed only if the spec says so, and every name that a file can have is listed.
 
 use std::{
     ffi::OsStr,
@@ -6,39 +6,45 @@ use std::{
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use tokio::sync::mpsc;
 use url::Url;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{
     file::{OpenFile, StoreError, StoredFile},
-    listed::{Listed, SkipReason, Skipped, is_half_written},
+    listed::{Listed, SkipReason, Skipped},
+    local_file,
+    pages::Pages,
     time::microseconds,
+    wanted::Wanted,
 };
+
+/// A look at a source tells more than a listing would only if it ends.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A folder, and which of its files are wanted.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
-    patterns: Arc<GlobSet>,
+    wanted: Wanted,
+    follow_links: bool,
 }
 
 impl LocalStore {
-    /// `source` is a `file://` URL, `include` the patterns over the path below it.
+    /// `source` is a `file://` URL, `include` the patterns over the path below it. Links are not followed.
     pub fn new(source: &str, include: &[String]) -> anyhow::Result<Self> {
         let root = Url::parse(source)?.to_file_path();
         let root = root.map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
-        let mut patterns = GlobSetBuilder::new();
-        for pattern in include {
-            patterns.add(GlobBuilder::new(pattern).literal_separator(true).build()?);
-        }
-        Ok(Self { root, patterns: Arc::new(patterns.build()?) })
+        Ok(Self { root, wanted: Wanted::new(include)?, follow_links: false })
+    }
+
+    /// The same, following links, wherever they lead, if this is true.
+    pub fn following_links(self, follow_links: bool) -> Self {
+        Self { follow_links, ..self }
     }
 
     /// The source's path.
@@ -49,6 +55,10 @@ impl LocalStore {
     /// What has this path below the root now; `None` for a folder, and where nothing is. Blocks.
     pub fn look_at(&self, path: &Path) -> Option<Listed> {
         let metadata = match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_symlink() && self.follow_links => path.metadata().or(Ok(metadata)),
+            metadata => metadata,
+        };
+        let metadata = match metadata {
             Ok(metadata) if metadata.is_dir() => return None,
             Ok(metadata) => metadata,
             Err(error) => return gone_or_unreadable(path, &error),
@@ -70,17 +80,15 @@ impl LocalStore {
             [] => vec![self.root.clone()],
             within => within.iter().map(|folder| self.root.join(folder)).collect(),
         };
-        let walk =
-            move || store.walk(&folders, Pages { page: Vec::new(), page_len, sent: Instant::now(), pages });
+        let walk = move || store.walk(&folders, Pages::new(page_len, pages));
         tokio::task::spawn_blocking(walk).await?
     }
 
     fn walk(&self, folders: &[PathBuf], mut pages: Pages) -> anyhow::Result<()> {
-        let cannot_list = || format!("cannot list {}", uri(&self.root));
-        std::fs::read_dir(&self.root).with_context(cannot_list)?;
+        self.read_root()?;
         for folder in folders {
-            // min_depth 1: the folder itself is no entry. Links are never followed: they may lead out of the source.
-            let mut entries = WalkDir::new(folder).min_depth(1).follow_links(false).into_iter();
+            // min_depth 1: the folder itself is no entry. Links may lead out of the source.
+            let mut entries = WalkDir::new(folder).min_depth(1).follow_links(self.follow_links).into_iter();
             while let Some(entry) = entries.next() {
                 let listed = match entry {
                     Ok(entry)
@@ -91,16 +99,17 @@ impl LocalStore {
                     }
                     Ok(entry) if entry.file_type().is_dir() => None,
                     Ok(entry) => self.entry(&entry),
-                    Err(error) => unreadable_entry(error),
+                    Err(error) => self.failed_entry(error),
                 };
                 if let Some(listed) = listed
-                    && pages.add(listed).is_err()
+                    && pages.add(listed)
+                    && pages.blocking_send().is_err()
                 {
                     return Ok(()); // Whoever asked has stopped.
                 }
             }
         }
-        pages.finish();
+        let _ = pages.blocking_send();
         Ok(())
     }
 
@@ -110,17 +119,29 @@ impl LocalStore {
         }
         match entry.metadata() {
             Ok(metadata) => Some(listed(entry.path(), &metadata)),
-            Err(error) => unreadable_entry(error),
+            Err(error) => self.failed_entry(error),
+        }
+    }
+
+    /// An entry that could not be looked at: a link that leads nowhere or in a circle, or a failure.
+    fn failed_entry(&self, error: walkdir::Error) -> Option<Listed> {
+        let path = error.path().unwrap_or(Path::new("/")).to_owned();
+        let link = path.symlink_metadata().ok().filter(Metadata::is_symlink);
+        match link {
+            Some(_) if error.loop_ancestor().is_some() => Some(skipped(SkipReason::LinkLoop, &path)),
+            Some(link) if self.follow_links && path.metadata().is_err() => {
+                let reason = self.reason_to_skip(&path, link.file_type()).unwrap_or(SkipReason::BrokenLink);
+                Some(skipped(reason, &path))
+            }
+            _ => gone_or_unreadable(&path, &error.into()),
         }
     }
 
     fn reason_to_skip(&self, path: &Path, file_type: std::fs::FileType) -> Option<SkipReason> {
         let below_root = path.strip_prefix(&self.root).unwrap_or(path);
-        if is_half_written(path.file_name().map(OsStr::as_bytes).unwrap_or_default()) {
-            return Some(SkipReason::HalfWritten);
-        }
-        if !self.patterns.is_match(below_root) {
-            return Some(SkipReason::PatternMismatch);
+        let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+        if let Some(reason) = self.wanted.reason_to_skip(below_root, name) {
+            return Some(reason);
         }
         match file_type {
             of if of.is_symlink() && path.metadata().is_err() => Some(SkipReason::BrokenLink),
@@ -131,38 +152,21 @@ impl LocalStore {
     }
 
     pub(super) fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {
-        version.open(&self.root)
+        local_file::open_version(version, Some(&self.root), self.follow_links)
     }
 
-    /// A mount may hang, so that runs off the threads that serve connections.
-    pub(super) async fn is_there(&self) -> bool {
-        let root = self.root.clone();
-        tokio::task::spawn_blocking(move || root.is_dir()).await.unwrap_or(false)
+    /// A mount may hang, so that runs off the threads that serve connections, and not for ever.
+    pub(super) async fn look(&self) -> anyhow::Result<()> {
+        let store = self.clone();
+        let looking = tokio::task::spawn_blocking(move || store.read_root());
+        let looked = tokio::time::timeout(LOOK_TIMEOUT, looking).await;
+        looked
+            .with_context(|| format!("cannot list {}: no answer for {LOOK_TIMEOUT:?}", uri(&self.root)))??
     }
-}
 
-/// Pages on their way to whoever asked for a listing.
-struct Pages {
-    page: Vec<Listed>,
-    page_len: usize,
-    sent: Instant,
-    pages: mpsc::Sender<Vec<Listed>>,
-}
-
-impl Pages {
-    /// An error means that nobody takes pages any more.
-    fn add(&mut self, listed: Listed) -> Result<(), ()> {
-        self.page.push(listed);
-        // A slow store shows that it lives.
-        if self.page.len() == self.page_len || self.sent.elapsed() > Duration::from_secs(1) {
-            self.pages.blocking_send(std::mem::take(&mut self.page)).map_err(|_| ())?;
-            self.sent = Instant::now();
-        }
+    fn read_root(&self) -> anyhow::Result<()> {
+        std::fs::read_dir(&self.root).with_context(|| format!("cannot list {}", uri(&self.root)))?;
         Ok(())
-    }
-
-    fn finish(self) {
-        let _ = self.pages.blocking_send(self.page);
     }
 }
 
@@ -185,11 +189,6 @@ fn uri(path: &Path) -> String {
     Url::from_file_path(path).map(String::from).unwrap_or_default()
 }
 
-fn unreadable_entry(error: walkdir::Error) -> Option<Listed> {
-    let path = error.path().unwrap_or(Path::new("/")).to_owned();
-    gone_or_unreadable(&path, &error.into())
-}
-
 /// A file that vanished between the listing of its folder and the look at it is not there: no entry.
 fn gone_or_unreadable(path: &Path, error: &io::Error) -> Option<Listed> {
     if error.kind() == io::ErrorKind::NotFound {
@@ -206,10 +205,16 @@ mod tests {
 
     use super::*;
 
+    fn store(root: &Path) -> LocalStore {
+        LocalStore::new(&uri(root), &["**/*.csv".to_owned()]).unwrap()
+    }
+
     async fn names(root: &Path, within: &[String]) -> (Vec<String>, Vec<(SkipReason, String)>) {
+        names_in(store(root), within).await
+    }
+
+    async fn names_in(store: LocalStore, within: &[String]) -> (Vec<String>, Vec<(SkipReason, String)>) {
         let (sender, mut pages) = mpsc::channel(1);
-        let source = Url::from_file_path(root).unwrap().to_string();
-        let store = LocalStore::new(&source, &["**/*.csv".to_owned()]).unwrap();
         let within = within.to_vec();
         let listing = tokio::spawn(async move { store.list(&within, 2, sender).await });
         let (mut files, mut left_out) = (Vec::new(), Vec::new());
@@ -269,6 +274,32 @@ mod tests {
         assert_eq!(names(root.path(), &within(&["2026/03"])).await.0.len(), 2);
         assert_eq!(names(root.path(), &within(&["2026/03/02", "2026/04", "2027"])).await.0.len(), 2);
         assert_eq!(names(root.path(), &within(&["2027"])).await, (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_where_the_spec_says_so_and_a_circle_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("out.csv"), "x").unwrap();
+        std::fs::write(root.path().join("a.csv"), "x").unwrap();
+        symlink(outside.path(), root.path().join("folder")).unwrap();
+        symlink(root.path().join("a.csv"), root.path().join("link.csv")).unwrap();
+        symlink(root.path(), root.path().join("circle")).unwrap();
+        symlink("nowhere", root.path().join("broken.csv")).unwrap();
+        symlink("nowhere", root.path().join("broken.txt")).unwrap();
+        let following = store(root.path()).following_links(true);
+        let (files, left_out) = names_in(following.clone(), &[]).await;
+        assert_eq!(files, ["a.csv", "link.csv", "out.csv"]);
+        let expected = [
+            (SkipReason::PatternMismatch, "broken.txt"),
+            (SkipReason::BrokenLink, "broken.csv"),
+            (SkipReason::LinkLoop, "circle"),
+        ];
+        assert_eq!(left_out, expected.map(|(reason, name)| (reason, name.to_owned())));
+        let look = |name: &str| following.look_at(&root.path().join(name));
+        assert!(matches!(look("link.csv"), Some(Listed::File { .. })));
+        let is_broken = |skipped: &Skipped| skipped.reason == SkipReason::BrokenLink;
+        assert!(matches!(look("broken.csv"), Some(Listed::Skipped(skipped)) if is_broken(&skipped)));
     }
 
     #[tokio::test]

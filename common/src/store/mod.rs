@@ -1,36 +1,61 @@
-//! A dataset's file store: what lies in its source, and the bytes of one file. Nothing else touches a source's files.
+//! A dataset's file store: what lies in its source, and the bytes of one file. Nothing else touches a source's files, and
+//! nothing else uses object_store.
 
+mod bucket;
+mod cause;
 mod file;
+mod key;
 mod listed;
+mod listed_keys;
 mod local;
+mod local_file;
+mod object_file;
+mod pages;
+mod s3;
 mod time;
+mod wanted;
 
+use std::sync::Arc;
+
+use object_store::ObjectStore;
 use tokio::sync::mpsc;
 
-pub use file::{OpenFile, StoreError, StoredFile};
+pub use bucket::Bucket;
+pub use file::{LastCheck, OpenFile, StoreError, StoredFile};
+pub use key::canonical_object_uri;
 pub use listed::{Listed, SkipReason, Skipped};
 pub use local::LocalStore;
+pub use local_file::OpenLocalFile;
 
-use crate::dataset::Dataset;
+use crate::dataset::{BucketSource, Dataset};
 
 /// The store of one dataset, by the scheme of its source.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// `file://`: a folder that this machine sees.
     Local(LocalStore),
+    /// `s3://`: a bucket, or what lies below a prefix in it.
+    Bucket(Bucket),
 }
 
 impl Store {
     /// The store that `spec` names. Nothing is opened yet.
     pub fn of(spec: &Dataset) -> anyhow::Result<Self> {
-        Ok(Self::Local(LocalStore::new(&spec.source, &spec.include)?))
+        Ok(match BucketSource::parse(&spec.source) {
+            Some(source) => Self::Bucket(Bucket::new(&source, &spec.include)?),
+            None => {
+                let store = LocalStore::new(&spec.source, &spec.include)?;
+                Self::Local(store.following_links(spec.discovery.follow_links))
+            }
+        })
     }
 
     /// Sends everything that lies in the source, or only what lies in the folders `within` it, as pages of at most `page_len`
     /// entries; memory does not grow with their number. A folder of `within` that is not there has no entries.
     ///
     /// Fails if the source itself is not there or cannot be read. A folder below it that cannot be read is one entry,
-    /// [`SkipReason::Unreadable`], and the listing goes on.
+    /// [`SkipReason::Unreadable`], and the listing goes on. A bucket has no folders that could be missing: a prefix without
+    /// objects has no entries.
     pub async fn list(
         &self,
         within: &[String],
@@ -39,20 +64,35 @@ impl Store {
     ) -> anyhow::Result<()> {
         match self {
             Self::Local(store) => store.list(within, page_len, pages).await,
+            Self::Bucket(bucket) => bucket.list(within, page_len, pages).await,
         }
     }
 
-    /// Opens this version of a file, for a thread that may block; an error says how the store's version differs.
+    /// Opens this version of a file, for a thread of a tokio runtime that may block; an error says how the store's version
+    /// differs. The file may be one of an earlier source, also in another store.
     pub fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {
+        if let Some((bucket, key)) = key::of_uri(&version.uri) {
+            let path = bucket::readable(&key).ok_or(StoreError::NoFile)?;
+            return object_file::open_version(version, &self.bucket(bucket)?, &path);
+        }
         match self {
             Self::Local(store) => store.open(version),
+            Self::Bucket(_) => local_file::open_version(version, None, false),
         }
     }
 
-    /// Whether the source is there and can be seen from this machine.
-    pub async fn is_there(&self) -> bool {
+    /// Whether the source is there and can be seen from this machine; an error says why not.
+    pub async fn look(&self) -> anyhow::Result<()> {
         match self {
-            Self::Local(store) => store.is_there().await,
+            Self::Local(store) => store.look().await,
+            Self::Bucket(bucket) => bucket.look().await,
+        }
+    }
+
+    fn bucket(&self, name: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        match self {
+            Self::Bucket(bucket) if bucket.name == name => Ok(bucket.store.clone()),
+            _ => Ok(s3::client(name).map_err(|error| StoreError::unavailable(format!("{error:#}")))?),
         }
     }
 }
