@@ -8,6 +8,7 @@ mod csv;
 mod error;
 mod literal;
 mod parse;
+mod partition;
 mod spec;
 mod units;
 
@@ -18,5 +19,6 @@ pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
 pub use error::SpecError;
 pub use literal::Literal;
 pub use parse::parse_spec;
+pub use partition::Partition;
 pub use spec::{Batch, Dataset, Discovery, FILE_ID_COLUMN, LINE_COLUMN, OnChange, Rejects, Target};
 pub use units::{HumanBytes, HumanDuration, Schedule};

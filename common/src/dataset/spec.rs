@@ -8,6 +8,7 @@ use super::{
     column::Column,
     column_check::check_columns,
     csv::Csv,
+    partition::{MAX_FOLDERS, Partition},
     units::{HumanBytes, HumanDuration, Schedule},
 };
 
@@ -73,6 +74,10 @@ pub struct Discovery {
     pub lookback: HumanDuration,
     /// What becomes of new content under a URI whose earlier version is loaded.
     pub on_change: OnChange,
+    /// Folders below the source, by the time of their files: a scan lists only those from watermark − lookback to now.
+    pub partition: Partition,
+    /// When the scanner service compares the whole store with the ledger.
+    pub audit: Schedule,
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -122,7 +127,11 @@ fn default_include() -> Vec<String> {
 }
 
 fn default_schedule() -> Schedule {
-    match Schedule::try_from("0 * * * *".to_owned()) {
+    checked_schedule("0 * * * *")
+}
+
+fn checked_schedule(cron: &str) -> Schedule {
+    match Schedule::try_from(cron.to_owned()) {
         Ok(schedule) => schedule,
         Err(message) => unreachable!("{message}"),
     }
@@ -144,6 +153,8 @@ impl Default for Discovery {
             settle: HumanDuration(Duration::from_secs(5)),
             lookback: HumanDuration(Duration::from_secs(24 * 3600)),
             on_change: OnChange::default(),
+            partition: Partition::default(),
+            audit: checked_schedule("0 3 * * *"),
         }
     }
 }
@@ -214,6 +225,14 @@ impl Dataset {
             let message =
                 "must be at least `discovery.settle`, or files that were settling are never compared again";
             return Err(("discovery.lookback", message.to_owned()));
+        }
+        let folders = self.discovery.partition.folders_in(self.discovery.lookback.0.as_secs());
+        if folders > MAX_FOLDERS {
+            let message = format!(
+                "`{}` is {folders} folders of `discovery.partition`, and each scan would list all of them; allowed are {MAX_FOLDERS}",
+                self.discovery.lookback
+            );
+            return Err(("discovery.lookback", message));
         }
         if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
             return Err(("rejects.max_ratio", "allowed is 0.0 to 1.0".to_owned()));
