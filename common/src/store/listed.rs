@@ -43,7 +43,7 @@ pub enum SkipReason {
     BrokenLink,
     /// A FIFO, socket or device.
     NotRegular,
-    /// A file or folder that could not be looked at; the log says why.
+    /// A file or folder that could not be looked at; the log says why, at its level debug.
     Unreadable,
 }
 
