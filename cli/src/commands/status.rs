@@ -36,6 +36,7 @@ struct Status {
     overview: Overview,
     /// `None` if RabbitMQ does not answer.
     queue: Option<QueueCounts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
 }
 

@@ -112,7 +112,7 @@ async fn a_broken_store_holds_up_no_other_and_is_told_of_once() {
     scanner.logs("the scan works again").await;
     let log = scanner.log();
     assert_eq!(log.matches("the scan failed").count(), 1, "{log}");
-    assert_eq!(stage.ok(&["status", "--json"]).await.json()["failing"], serde_json::json!([]));
+    assert!(stage.ok(&["status", "--json"]).await.json().get("failing").is_none());
 }
 
 #[tokio::test]
