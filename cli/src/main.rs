@@ -39,6 +39,7 @@ enum Command {
     Dataset(dataset::DatasetCommand),
     /// Scan once: find new files, make tasks, publish them, then exit (for an external cron)
     Scan(scan::ScanArgs),
+    Audit(audit::AuditArgs),
     /// Run the scanner service: scan on each dataset's schedule, publish, rescue
     Scanner(scanner::ScannerArgs),
     /// Run a worker: load tasks from the queue into Postgres
@@ -50,6 +51,7 @@ enum Command {
     Tasks(tasks::TasksArgs),
     /// List files
     Files(files::FilesArgs),
+    Scans(scans::ScansArgs),
     Rejects(rejects::RejectsArgs),
     Why(why::WhyArgs),
     /// Try FAILED tasks again
@@ -82,7 +84,7 @@ async fn run(cli: Cli) -> ExitCode {
     let (service_name, default_log) = match &cli.command {
         Command::Scanner(_) => ("longshore-scanner", "info"),
         Command::Worker(_) => ("longshore-worker", "info"),
-        Command::Scan(_) => ("longshore-scanner", "warn"),
+        Command::Scan(_) | Command::Audit(_) => ("longshore-scanner", "warn"),
         _ => ("longshore", "warn"),
     };
     let log = cli.telemetry.log.as_deref().unwrap_or(default_log);
@@ -103,12 +105,14 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Dataset(command) => dataset::run(command).await,
         Command::Scan(args) => scan::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Scanner(args) => scanner::run(args).await,
         Command::Worker(args) => worker::run(args).await,
         Command::Validate(args) => validate::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Tasks(args) => tasks::run(args).await,
         Command::Files(args) => files::run(args).await,
+        Command::Scans(args) => scans::run(args).await,
         Command::Rejects(args) => rejects::run(args).await,
         Command::Why(args) => why::run(args).await,
         Command::Retry(args) => retry::run(args).await,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use longshore_common::{
-    ledger::{self, ScanCounts, StoredDataset},
+    ledger::{self, AuditFindings, EarlyEnd, ScanCounts, StoredDataset},
     store::Store,
 };
 use tokio::sync::mpsc;
@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     answer::answered,
-    pass::{Pass, compared_from},
-    scan::ScanOptions,
+    audit::Audit,
+    pass::Pass,
+    reach::Reach,
+    scan::{ScanMode, ScanOptions},
 };
 
 /// Entries that are compared with the ledger at once.
@@ -24,7 +26,10 @@ const PAGE_LEN: usize = 1000;
 /// silent beyond the limit.
 const SPEAK_EVERY: Duration = Duration::from_millis(500);
 
-/// Lists the source, records what is new, and moves the watermark.
+/// How often a running scan records how far it is.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
+
+/// Lists the source, records what is new, and moves the watermark. What an audit found comes with the counts.
 ///
 /// An error or a stop leaves what was recorded so far, which is right by itself, and the watermark where it was.
 pub(crate) async fn discover(
@@ -33,20 +38,37 @@ pub(crate) async fn discover(
     options: ScanOptions,
     stop: &CancellationToken,
     on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
-) -> anyhow::Result<ScanCounts> {
-    let (scan_id, started_time) = answered(ledger::begin_scan(client, dataset.id)).await?;
-    let compare_from = if options.compare_all { None } else { compared_from(dataset) };
-    let mut pass = Pass::new(dataset, compare_from, started_time);
-    match list(client, dataset, &mut pass, options, stop, on_page).await {
-        Ok(()) => {
+) -> anyhow::Result<(ScanCounts, Option<AuditFindings>)> {
+    let (scan_id, started_time) =
+        answered(ledger::begin_scan(client, dataset.id, options.mode.kind())).await?;
+    let scan_reach = Reach::of_scan(dataset, started_time);
+    let all = Reach::default();
+    let reach = if options.mode == ScanMode::Recent { &scan_reach } else { &all };
+    let mut pass = Pass::new(dataset, reach.compare_from, started_time);
+    let ended = async {
+        if options.mode == ScanMode::Audit {
+            pass.audit(Audit::begin(client, dataset, &scan_reach).await?);
+        }
+        let progress = Progress { scan_id, recorded: Instant::now(), on_page };
+        list(client, dataset, reach, &mut pass, progress, options.stall_limit, stop).await?;
+        match pass.take_audit() {
+            Some(audit) => audit.finish(client, dataset.id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+    .await;
+    match ended {
+        Ok(findings) => {
             let counts = pass.finish();
-            answered(ledger::finish_scan(client, scan_id, dataset.version, &counts)).await?;
-            Ok(counts)
+            let finishing = ledger::finish_scan(client, scan_id, dataset.version, &counts, findings.as_ref());
+            answered(finishing).await?;
+            Ok((counts, findings))
         }
         Err(error) => {
-            // If the database is what failed, this fails too, and the scan stays without an end.
+            let end = if stop.is_cancelled() { EarlyEnd::Stopped } else { EarlyEnd::Failed };
             let reason = format!("{error:#}");
-            let recording = ledger::fail_scan(client, scan_id, pass.counts(), &reason);
+            // If the database is what failed, this fails too, and the scan stays without an end.
+            let recording = ledger::end_early(client, scan_id, pass.counts(), end, &reason);
             if let Err(unrecorded) = answered(recording).await {
                 tracing::debug!("could not record why the scan failed: {unrecorded}");
             }
@@ -55,19 +77,20 @@ pub(crate) async fn discover(
     }
 }
 
-/// Gives `pass` everything that the store lists.
+/// Gives `pass` everything that the store lists within `reach`.
 async fn list(
     client: &mut Client,
     dataset: &StoredDataset,
+    reach: &Reach,
     pass: &mut Pass<'_>,
-    options: ScanOptions,
+    mut progress: Progress<'_>,
+    stall_limit: Duration,
     stop: &CancellationToken,
-    on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
 ) -> anyhow::Result<()> {
     let (sender, mut pages) = mpsc::channel(2);
     let store = Store::of(&dataset.spec)?;
-    let listing = tokio::spawn(async move { store.list(&[], PAGE_LEN, sender).await });
-    let limit = options.stall_limit;
+    let folders = reach.folders.clone();
+    let listing = tokio::spawn(async move { store.list(&folders, PAGE_LEN, sender).await });
     let mut last_page = Instant::now();
     // Where this returns an error, the walk ends by itself once nobody takes its pages. It is not waited for: it may hang in
     // a dead mount.
@@ -76,17 +99,38 @@ async fn list(
             () = stop.cancelled() => anyhow::bail!("stopped before the end of the listing"),
             page = pages.recv() => page,
             () = tokio::time::sleep(SPEAK_EVERY) => {
-                if last_page.elapsed() >= limit {
-                    anyhow::bail!("{} gave no entry for {limit:?}", dataset.spec.source);
+                if last_page.elapsed() >= stall_limit {
+                    anyhow::bail!("{} gave no entry for {stall_limit:?}", dataset.spec.source);
                 }
+                progress.record(client, pass.counts()).await?;
                 answered(client.batch_execute("")).await?;
                 continue;
             }
         };
         // The walk has ended, well or with an error.
         let Some(page) = page else { return listing.await? };
-        tokio::time::timeout(limit, pass.take(client, page)).await.context("Postgres does not answer")??;
-        on_page(pass.counts());
+        let taking = tokio::time::timeout(stall_limit, pass.take(client, page));
+        taking.await.context("Postgres does not answer")??;
+        progress.record(client, pass.counts()).await?;
         last_page = Instant::now();
+    }
+}
+
+/// Those who watch a running scan: its caller, and whoever reads its row.
+struct Progress<'a> {
+    scan_id: i64,
+    recorded: Instant,
+    on_page: &'a (dyn Fn(&ScanCounts) + Send + Sync),
+}
+
+impl Progress<'_> {
+    /// Tells how far the scan is, and records it if that is due.
+    async fn record(&mut self, client: &Client, counts: &ScanCounts) -> anyhow::Result<()> {
+        (self.on_page)(counts);
+        if self.recorded.elapsed() >= RECORD_EVERY {
+            answered(ledger::record_progress(client, self.scan_id, counts)).await?;
+            self.recorded = Instant::now();
+        }
+        Ok(())
     }
 }

@@ -6,10 +6,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
 mod answer;
+mod audit;
 mod batching;
+mod complaints;
 mod discovery;
 mod lost_messages;
 mod pass;
+mod reach;
 mod relay;
 mod rescue;
 mod running;
@@ -22,5 +25,6 @@ mod wake;
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;
 pub use rescue::Rescuer;
-pub use scan::{ScanOptions, ScanReport, scan_dataset};
+pub use running::wait_after_failure;
+pub use scan::{ScanMode, ScanOptions, ScanReport, scan_dataset};
 pub use service::{POOL_SIZE, ScannerConfig, run};

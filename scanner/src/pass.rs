@@ -9,6 +9,8 @@ use longshore_common::{
 use tokio_postgres::Client;
 use tracing::debug;
 
+use crate::audit::Audit;
+
 /// The reason under which files are counted that changed too recently.
 pub(crate) const SETTLING: &str = "settling";
 
@@ -27,6 +29,7 @@ pub(crate) struct Pass<'a> {
     /// Of the files that wait for a later scan; the watermark may not leave them behind.
     oldest_waiting: Option<DateTime<Utc>>,
     counts: ScanCounts,
+    audit: Option<Audit>,
 }
 
 impl<'a> Pass<'a> {
@@ -43,7 +46,18 @@ impl<'a> Pass<'a> {
             newest_known: None,
             oldest_waiting: None,
             counts: ScanCounts::default(),
+            audit: None,
         }
+    }
+
+    /// The pass is an audit: it notes more.
+    pub(crate) fn audit(&mut self, audit: Audit) {
+        self.audit = Some(audit);
+    }
+
+    /// What an audit has noted.
+    pub(crate) fn take_audit(&mut self) -> Option<Audit> {
+        self.audit.take()
     }
 
     /// What has been counted so far.
@@ -54,6 +68,9 @@ impl<'a> Pass<'a> {
     /// Counts a page of entries and records the files among them that are new. After an error, what it did not come to is not
     /// counted as listed either, so that the counts add up. The caller holds the dataset's scan lock.
     pub(crate) async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> anyhow::Result<()> {
+        if let Some(audit) = &self.audit {
+            audit.note(client, &page).await?;
+        }
         let now = Utc::now();
         let settled: Vec<StoredFile> =
             page.into_iter().filter_map(|listed| self.settled(listed, now)).collect();
@@ -72,12 +89,12 @@ impl<'a> Pass<'a> {
         let (file, changed_time) = match listed {
             Listed::File { file, changed_time } => (file, changed_time),
             Listed::Skipped(skipped) => {
-                self.skip(skipped.reason.name());
+                self.skip(skipped.reason.name(), &skipped.uri);
                 return None;
             }
         };
         if self.compare_from.is_some_and(|from| file.modified_time < from) {
-            self.skip("older_than_lookback");
+            self.skip("older_than_lookback", &file.uri);
             return None;
         }
         if changed_time + self.dataset.spec.discovery.settle.0 > now {
@@ -94,6 +111,9 @@ impl<'a> Pass<'a> {
                 self.counts.new += 1;
                 self.counts.new_bytes += u64::try_from(file.size_in_bytes).unwrap_or(0);
                 self.newest_known = self.newest_known.max(Some(file.modified_time));
+                if let Some(audit) = &mut self.audit {
+                    audit.note_new(file);
+                }
             }
             Comparison::Known => {
                 self.counts.listed += 1;
@@ -107,21 +127,25 @@ impl<'a> Pass<'a> {
                     _ => "ignored_change",
                 };
                 debug!(file = %file.uri, reason, "new content under the name of a loaded file is not loaded");
-                self.skip(reason);
+                self.skip(reason, &file.uri);
                 self.newest_known = self.newest_known.max(Some(file.modified_time));
             }
             Comparison::EarlierVersionOnItsWay => self.wait(file, "earlier_version_on_its_way"),
         }
     }
 
-    fn skip(&mut self, reason: &str) {
+    fn skip(&mut self, reason: &str, uri: &str) {
         self.counts.listed += 1;
         *self.counts.skipped.entry(reason.to_owned()).or_default() += 1;
+        // What cannot be read needs somebody who mends it, so every scan names it.
+        if self.audit.is_some() || reason == SkipReason::Unreadable.name() {
+            self.counts.name_skipped(reason, uri);
+        }
     }
 
     /// Leaves a file to a later scan, which must still compare it.
     fn wait(&mut self, file: &StoredFile, reason: &str) {
-        self.skip(reason);
+        self.skip(reason, &file.uri);
         let oldest = self.oldest_waiting.map_or(file.modified_time, |oldest| oldest.min(file.modified_time));
         self.oldest_waiting = Some(oldest);
     }

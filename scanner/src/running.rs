@@ -6,73 +6,127 @@ use std::{
 };
 
 use deadpool_postgres::Pool;
-use longshore_common::{database, ledger::StoredDataset};
+use longshore_common::{
+    database,
+    ledger::{ScanKind, StoredDataset},
+    store::SkipReason,
+};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::{
+    complaints::Complaints,
     pass::SETTLING,
-    scan::{ScanOptions, scan_dataset},
+    scan::{ScanMode, ScanOptions, scan_dataset},
 };
 
 /// Scans that run at once; other datasets wait for their turn.
-pub(crate) const MAX_SCANS: usize = 4;
+pub(crate) const MAX_SCANS: usize = 16;
+
+/// Of these, scans of datasets whose last scan failed: stores that hang must leave places to those that work.
+const MAX_DOUBTFUL_SCANS: usize = MAX_SCANS / 2;
 
 /// When a dataset is to be scanned again.
 pub(crate) enum Again {
     /// By its schedule only.
     BySchedule,
-    /// After this time, if its schedule does not say earlier.
-    After(Duration),
+    /// Scanned after this time, if its schedule does not say earlier: some files had not settled.
+    WhenSettled(Duration),
+    /// The same after this time, if its schedule does not say earlier.
+    AfterFailure(Duration),
     /// Another scanner is scanning it: should that one die, its work is to go on.
     UnlessAnotherFinishes,
 }
 
-/// After a scan that failed.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How long after a scan that failed the service tries again.
+pub(crate) const AFTER_FAILED_SCAN: Duration = Duration::from_secs(30);
+
+/// How long after a scan or audit that failed, having taken this long, the service tries again.
+pub fn wait_after_failure(kind: ScanKind, took: Duration) -> Duration {
+    match kind {
+        ScanKind::Scan => AFTER_FAILED_SCAN,
+        // It may take hours, and a scan is to have its turn before it.
+        ScanKind::Audit => (2 * AFTER_FAILED_SCAN).max(10 * took),
+    }
+}
+
+/// A scan or audit of a dataset.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) dataset_id: i32,
+    pub(crate) dataset: String,
+    pub(crate) kind: ScanKind,
+}
+
+impl Job {
+    pub(crate) fn new(dataset_id: i32, dataset: &str, kind: ScanKind) -> Self {
+        Self { dataset_id, dataset: dataset.to_owned(), kind }
+    }
+
+    pub(crate) fn key(&self) -> (i32, ScanKind) {
+        (self.dataset_id, self.kind)
+    }
+}
+
+/// What a job came to.
+enum Ended {
+    Worked { again: Again, unreadable: Vec<String> },
+    Stopped,
+    Failed { reason: String, after: Duration },
+}
 
 pub(crate) struct RunningScans {
     stall_limit: Duration,
-    dataset_ids: HashMap<Id, i32>,
-    tasks: JoinSet<Again>,
+    jobs: HashMap<Id, Job>,
+    tasks: JoinSet<Ended>,
+    complaints: Complaints,
 }
 
 impl RunningScans {
     /// Without any yet. A scan or a store that is silent for `stall_limit` counts as hung.
     pub(crate) fn new(stall_limit: Duration) -> Self {
-        Self { stall_limit, dataset_ids: HashMap::new(), tasks: JoinSet::new() }
+        Self { stall_limit, jobs: HashMap::new(), tasks: JoinSet::new(), complaints: Complaints::default() }
     }
 
     pub(crate) fn is_running(&self, dataset_id: i32) -> bool {
-        self.dataset_ids.values().any(|id| *id == dataset_id)
+        self.jobs.values().any(|job| job.dataset_id == dataset_id)
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.dataset_ids.len() < MAX_SCANS
+    pub(crate) fn is_failing(&self, dataset_id: i32) -> bool {
+        self.complaints.is_failing(dataset_id)
     }
 
-    pub(crate) fn start(&mut self, pool: Pool, dataset: StoredDataset, stop: CancellationToken) {
-        let dataset_id = dataset.id;
+    pub(crate) fn has_room_for(&self, dataset_id: i32) -> bool {
+        let doubtful = self.jobs.values().filter(|job| self.is_failing(job.dataset_id)).count();
+        self.jobs.len() < MAX_SCANS && (doubtful < MAX_DOUBTFUL_SCANS || !self.is_failing(dataset_id))
+    }
+
+    pub(crate) fn start(
+        &mut self,
+        pool: Pool,
+        dataset: StoredDataset,
+        kind: ScanKind,
+        stop: CancellationToken,
+    ) {
+        let job = Job::new(dataset.id, &dataset.spec.name, kind);
         let stall_limit = self.stall_limit;
         let task = self.tasks.spawn(async move {
-            match scan(&pool, &dataset, stall_limit, &stop).await {
-                Ok(again) => again,
-                Err(_) if stop.is_cancelled() => {
-                    info!(dataset = %dataset.spec.name, "left the scan to the next start");
-                    Again::BySchedule
-                }
+            let started = Instant::now();
+            match scan(&pool, &dataset, kind, stall_limit, &stop).await {
+                Ok(worked) => worked,
+                Err(_) if stop.is_cancelled() => Ended::Stopped,
                 Err(error) => {
-                    error!(dataset = %dataset.spec.name, "the scan failed and will be tried again: {error:#}");
-                    Again::After(AFTER_FAILURE)
+                    let after = wait_after_failure(kind, started.elapsed());
+                    Ended::Failed { reason: format!("{error:#}"), after }
                 }
             }
         });
-        self.dataset_ids.insert(task.id(), dataset_id);
+        self.jobs.insert(task.id(), job);
     }
 
-    /// Forgets the scans that have ended; gives their datasets, and when each is to be scanned again.
-    pub(crate) fn reap(&mut self) -> Vec<(i32, Again)> {
+    /// Forgets the scans that have ended; gives each, and when it is due again.
+    pub(crate) fn reap(&mut self) -> Vec<(Job, Again)> {
         let mut again = Vec::new();
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             again.extend(self.forget(ended));
@@ -87,36 +141,58 @@ impl RunningScans {
         }
     }
 
-    fn forget(&mut self, ended: Result<(Id, Again), JoinError>) -> Option<(i32, Again)> {
-        let (id, again) = match ended {
+    fn forget(&mut self, ended: Result<(Id, Ended), JoinError>) -> Option<(Job, Again)> {
+        let (id, ended) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                error!("a scan ended abnormally and will be tried again: {error}");
-                (error.id(), Again::After(AFTER_FAILURE))
+                let reason = format!("it ended abnormally: {error}");
+                (error.id(), Ended::Failed { reason, after: AFTER_FAILED_SCAN })
             }
         };
-        self.dataset_ids.remove(&id).map(|dataset_id| (dataset_id, again))
+        let job = self.jobs.remove(&id)?;
+        let again = match ended {
+            Ended::Worked { again, unreadable } => {
+                self.complaints.worked(&job, unreadable);
+                again
+            }
+            Ended::Stopped => {
+                info!(dataset = %job.dataset, "left the {} to the next start", job.kind.noun());
+                Again::BySchedule
+            }
+            Ended::Failed { reason, after } => {
+                self.complaints.failed(&job, &reason);
+                Again::AfterFailure(after)
+            }
+        };
+        Some((job, again))
     }
 }
 
 async fn scan(
     pool: &Pool,
     dataset: &StoredDataset,
+    kind: ScanKind,
     stall_limit: Duration,
     stop: &CancellationToken,
-) -> anyhow::Result<Again> {
+) -> anyhow::Result<Ended> {
     let started = Instant::now();
     let mut session = database::session(pool).await?;
-    let options = ScanOptions { flush: false, compare_all: false, stall_limit };
+    let mode = match kind {
+        ScanKind::Scan => ScanMode::Recent,
+        ScanKind::Audit => ScanMode::Audit,
+    };
+    let options = ScanOptions { flush: false, mode, stall_limit };
     let report = scan_dataset(&mut session, dataset, options, stop, &|_| {}).await?;
     session.give_back();
+    let Some(mut counts) = report.counts else {
+        return Ok(Ended::Worked { again: Again::UnlessAnotherFinishes, unreadable: Vec::new() });
+    };
     // Files that had not settled need not wait for the schedule, an hour perhaps; but a large store is not to be listed
     // all the time because something is always being written.
-    Ok(match report.counts {
-        None => Again::UnlessAnotherFinishes,
-        Some(counts) if counts.skipped.contains_key(SETTLING) => {
-            Again::After(dataset.spec.discovery.settle.0.max(10 * started.elapsed()))
-        }
-        Some(_) => Again::BySchedule,
-    })
+    let again = match counts.skipped.contains_key(SETTLING) {
+        true => Again::WhenSettled(dataset.spec.discovery.settle.0.max(10 * started.elapsed())),
+        false => Again::BySchedule,
+    };
+    let unreadable = counts.skipped_uris.remove(SkipReason::Unreadable.name()).unwrap_or_default();
+    Ok(Ended::Worked { again, unreadable })
 }

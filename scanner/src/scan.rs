@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use longshore_common::{
-    ledger::{self, Lock, ScanCounts, StoredDataset},
+    ledger::{self, AuditFindings, Lock, ScanCounts, ScanKind, StoredDataset},
     telemetry,
 };
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
     answer::answered,
@@ -17,13 +17,33 @@ use crate::{
     discovery,
 };
 
+/// How much a scan looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanMode {
+    /// What is newer than watermark − lookback, in the folders of that time if the source is partitioned.
+    Recent,
+    /// Everything.
+    Everything,
+    /// Everything, and what is known but gone from the store.
+    Audit,
+}
+
+impl ScanMode {
+    pub(crate) fn kind(self) -> ScanKind {
+        match self {
+            Self::Recent | Self::Everything => ScanKind::Scan,
+            Self::Audit => ScanKind::Audit,
+        }
+    }
+}
+
 /// How to scan.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanOptions {
     /// Send partial batches too.
     pub flush: bool,
-    /// Compare everything, not only what is newer than watermark − lookback.
-    pub compare_all: bool,
+    /// How much to look at.
+    pub mode: ScanMode,
     /// A store that lists nothing for this long has hung; so has a scanner that holds the dataset's lock and is silent.
     pub stall_limit: Duration,
 }
@@ -35,6 +55,9 @@ pub struct ScanReport {
     pub dataset: String,
     /// What was listed; `None` if another scanner is scanning this dataset right now.
     pub counts: Option<ScanCounts>,
+    /// What an audit found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditFindings>,
     /// What became of the waiting files.
     pub batches: BatchReport,
 }
@@ -55,9 +78,14 @@ pub async fn scan_dataset(
         if !answered(ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), options.stall_limit))
             .await?
         {
-            return Ok(ScanReport { dataset: name, counts: None, batches: BatchReport::default() });
+            return Ok(ScanReport {
+                dataset: name,
+                counts: None,
+                audit: None,
+                batches: BatchReport::default(),
+            });
         }
-        let counts = discovery::discover(client, dataset, options, stop, on_page).await?;
+        let (counts, audit) = discovery::discover(client, dataset, options, stop, on_page).await?;
         let batches = batching::send_batches(client, dataset, options.flush).await?;
         answered(ledger::unlock(client, Lock::Scan(dataset.id))).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
@@ -69,10 +97,22 @@ pub async fn scan_dataset(
             tasks = batches.tasks,
             "scanned"
         );
-        Ok(ScanReport { dataset: name, counts: Some(counts), batches })
+        if let Some(audit) = &audit {
+            say(audit);
+        }
+        Ok(ScanReport { dataset: name, counts: Some(counts), audit, batches })
     }
     .instrument(span)
     .await
+}
+
+/// What an audit found, in the log; the names are in its record.
+fn say(audit: &AuditFindings) {
+    let (missed, not_loaded) = (audit.missed.files, audit.gone.not_loaded.files);
+    info!(missed, gone_loaded = audit.gone.loaded.files, gone_not_loaded = not_loaded, "audited");
+    if missed > 0 {
+        warn!(missed, "scans had missed files, which are recorded now; is discovery.lookback too short?");
+    }
 }
 
 /// Sends the batches that have become due since the last scan; nothing if a scan has the lock.

@@ -1,56 +1,81 @@
-//! When each dataset is due.
+//! When each dataset is due for a scan and for an audit.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use longshore_common::{
     dataset::Schedule,
-    ledger::{self, StoredDataset},
+    ledger::{self, ScanKind, StoredDataset},
 };
 use tokio_postgres::Client;
 
-/// The next due time of each dataset, by its id.
+/// The next due times, by dataset and kind.
 #[derive(Debug, Default)]
-pub(crate) struct DueTimes(HashMap<i32, (Schedule, Option<DateTime<Utc>>)>);
+pub(crate) struct DueTimes(HashMap<(i32, ScanKind), Next>);
+
+#[derive(Debug)]
+struct Next {
+    /// The schedule that says so.
+    schedule: Schedule,
+    time: Option<DateTime<Utc>>,
+}
+
+fn schedule(dataset: &StoredDataset, kind: ScanKind) -> &Schedule {
+    match kind {
+        ScanKind::Scan => &dataset.spec.schedule,
+        ScanKind::Audit => &dataset.spec.discovery.audit,
+    }
+}
 
 impl DueTimes {
-    /// Whether `dataset` is due. A time that passed while no scanner ran is due at once, and so is a dataset that was
-    /// never scanned; a dataset with a new schedule follows it from now on.
-    pub(crate) async fn is_due(
+    /// Since when `dataset` has been due, if it is. A time that passed while no scanner ran is due at once, and so is the
+    /// scan of a dataset that was never scanned; a dataset with a new schedule follows it from now on.
+    pub(crate) async fn due_since(
         &mut self,
         client: &Client,
         dataset: &StoredDataset,
+        kind: ScanKind,
         now: DateTime<Utc>,
-    ) -> Result<bool, tokio_postgres::Error> {
-        let schedule = &dataset.spec.schedule;
-        let due = match self.0.get(&dataset.id) {
-            Some((known, due)) if known == schedule => *due,
+    ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
+        let schedule = schedule(dataset, kind);
+        let due = match self.0.get(&(dataset.id, kind)) {
+            Some(next) if next.schedule == *schedule => next.time,
             _ => {
-                let last = ledger::last_complete_scan(client, dataset.id).await?;
+                let last = match kind {
+                    ScanKind::Scan => ledger::last_complete_scan(client, dataset.id).await?,
+                    ScanKind::Audit => Some(ledger::last_audit(client, dataset.id).await?),
+                };
                 let due = last.map_or(Some(now), |last| schedule.next_after(last));
-                self.0.insert(dataset.id, (schedule.clone(), due));
+                self.0.insert((dataset.id, kind), Next { schedule: schedule.clone(), time: due });
                 due
             }
         };
-        Ok(due.is_some_and(|due| due <= now))
+        Ok(due.filter(|due| *due <= now))
     }
 
-    /// The dataset is due at `time`, if its schedule does not say earlier.
-    pub(crate) fn at_the_latest(&mut self, dataset_id: i32, time: DateTime<Utc>) {
-        if let Some((_, due)) = self.0.get_mut(&dataset_id) {
-            *due = Some(due.map_or(time, |due| due.min(time)));
+    /// The dataset is due after `wait`, if its schedule does not say earlier.
+    pub(crate) fn at_the_latest(&mut self, dataset_id: i32, kind: ScanKind, wait: Duration) {
+        let time = Utc::now() + wait;
+        if let Some(next) = self.0.get_mut(&(dataset_id, kind)) {
+            next.time = Some(next.time.map_or(time, |due| due.min(time)));
         }
     }
 
     /// The dataset is due when the last finished scan says so, whoever's it was.
     pub(crate) fn forget(&mut self, dataset_id: i32) {
-        self.0.remove(&dataset_id);
+        self.0.retain(|(id, _), _| *id != dataset_id);
     }
 
-    /// The dataset's scan begins now.
-    pub(crate) fn started(&mut self, dataset: &StoredDataset, now: DateTime<Utc>) {
-        let schedule = dataset.spec.schedule.clone();
-        let next = schedule.next_after(now);
-        self.0.insert(dataset.id, (schedule, next));
+    /// The dataset's scan or audit begins now. An audit does all that a scan does, so it is one, too.
+    pub(crate) fn started(&mut self, dataset: &StoredDataset, kind: ScanKind, now: DateTime<Utc>) {
+        let kinds = match kind {
+            ScanKind::Scan => &[ScanKind::Scan][..],
+            ScanKind::Audit => &[ScanKind::Scan, ScanKind::Audit],
+        };
+        for kind in kinds {
+            let schedule = schedule(dataset, *kind).clone();
+            let time = schedule.next_after(now);
+            self.0.insert((dataset.id, *kind), Next { schedule, time });
+        }
     }
 }

@@ -3,13 +3,13 @@
 use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Context, anyhow};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
     database::{self, Database},
     error::chain,
-    ledger::{self, StoredDataset},
+    ledger::{self, ScanKind, StoredDataset},
     limits::Limits,
     queue::Queue,
 };
@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::{
     relay::Relay,
     rescue::Rescuer,
-    running::{Again, MAX_SCANS, RunningScans},
+    running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
     scan::send_due_batches,
     schedule::DueTimes,
     trouble::Trouble,
@@ -133,13 +133,7 @@ impl Books {
     async fn run(mut self, tick: Duration) {
         let mut trouble = Trouble::new("reading and writing the books");
         while trouble.pause(tick, &self.stop).await {
-            for (dataset_id, again) in self.scans.reap() {
-                match again {
-                    Again::BySchedule => {}
-                    Again::After(wait) => self.due_times.at_the_latest(dataset_id, Utc::now() + wait),
-                    Again::UnlessAnotherFinishes => self.due_times.forget(dataset_id),
-                }
-            }
+            self.reap();
             let stop = self.stop.clone();
             let patience_ends = async move {
                 stop.cancelled().await;
@@ -156,13 +150,34 @@ impl Books {
         }
     }
 
+    fn reap(&mut self) {
+        for (job, again) in self.scans.reap() {
+            let (id, kind) = job.key();
+            match again {
+                Again::BySchedule => {}
+                Again::WhenSettled(wait) => self.due_times.at_the_latest(id, ScanKind::Scan, wait),
+                Again::AfterFailure(wait) => {
+                    self.due_times.at_the_latest(id, kind, wait);
+                    // An audit that failed has not done a scan's work either.
+                    self.due_times.at_the_latest(id, ScanKind::Scan, AFTER_FAILED_SCAN);
+                }
+                Again::UnlessAnotherFinishes => self.due_times.forget(id),
+            }
+        }
+    }
+
     async fn tick(&mut self) -> anyhow::Result<()> {
         let mut session = database::session(&self.pool).await?;
         // First, because no dataset's trouble may keep another's tasks from being rescued.
         tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
+        let mut due = Vec::new();
         for dataset in ledger::datasets(&session).await? {
             match dataset {
-                Ok(dataset) => self.look_at(&mut session, dataset).await?,
+                Ok(dataset) if self.scans.is_running(dataset.id) => {}
+                Ok(dataset) => match self.due_job(&session, &dataset).await? {
+                    Some((since, kind)) => due.push((since, kind, dataset)),
+                    None => send_due_batches(&mut session, &dataset, self.stall_limit).await?,
+                },
                 Err(error) => {
                     if self.said.insert((error.name.clone(), error.version)) {
                         error!("{}", chain(&error));
@@ -170,20 +185,33 @@ impl Books {
                 }
             }
         }
+        // Whoever has waited longest is first, but a store that fails or hangs keeps none waiting that works.
+        due.sort_by_key(|(since, _, dataset)| (self.scans.is_failing(dataset.id), *since));
+        for (_, kind, dataset) in due {
+            if self.scans.has_room_for(dataset.id) {
+                self.due_times.started(&dataset, kind, Utc::now());
+                self.scans.start(self.pool.clone(), dataset, kind, self.stop.clone());
+            } else {
+                send_due_batches(&mut session, &dataset, self.stall_limit).await?;
+            }
+        }
         session.give_back();
         Ok(())
     }
 
-    async fn look_at(&mut self, client: &mut Client, dataset: StoredDataset) -> anyhow::Result<()> {
-        if self.scans.is_running(dataset.id) {
-            return Ok(());
-        }
+    /// What the dataset is due for, and since when.
+    async fn due_job(
+        &mut self,
+        client: &Client,
+        dataset: &StoredDataset,
+    ) -> anyhow::Result<Option<(DateTime<Utc>, ScanKind)>> {
         let now = Utc::now();
-        if self.scans.has_room() && self.due_times.is_due(client, &dataset, now).await? {
-            self.due_times.started(&dataset, now);
-            self.scans.start(self.pool.clone(), dataset, self.stop.clone());
-            return Ok(());
+        // Where both are due, an audit does the work of a scan, too.
+        for kind in [ScanKind::Audit, ScanKind::Scan] {
+            if let Some(since) = self.due_times.due_since(client, dataset, kind, now).await? {
+                return Ok(Some((since, kind)));
+            }
         }
-        send_due_batches(client, &dataset, self.stall_limit).await
+        Ok(None)
     }
 }

@@ -134,6 +134,19 @@ impl Stage {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/loan_applications.toml").to_owned()
     }
 
+    /// Applies the loan spec with parts of its text replaced.
+    pub async fn apply_loans(&self, changes: &[(&str, &str)]) {
+        let mut text = std::fs::read_to_string(self.loan_spec()).expect("the spec that ships");
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        let number = self.processes.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.path().join(format!("{number}-spec.toml"));
+        std::fs::write(&path, text).expect("a spec");
+        self.ok(&["dataset", "apply", path.to_str().expect("a UTF-8 folder")]).await;
+    }
+
     /// The URL of this stage's database.
     pub fn database_url(&self) -> String {
         let (server, _) = self.admin_url.rsplit_once('/').expect("a database in the URL");

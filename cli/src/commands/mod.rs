@@ -1,5 +1,6 @@
 //! One module a subcommand.
 
+pub(crate) mod audit;
 pub(crate) mod dataset;
 pub(crate) mod files;
 pub(crate) mod health;
@@ -11,6 +12,7 @@ pub(crate) mod retry;
 pub(crate) mod sample;
 pub(crate) mod scan;
 pub(crate) mod scanner;
+pub(crate) mod scans;
 pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod undo;

@@ -11,7 +11,7 @@ use longshore_common::{
     queue::Queue,
     shutdown,
 };
-use longshore_scanner::{Relay, Rescuer, ScanOptions, ScanReport, scan_dataset};
+use longshore_scanner::{Relay, Rescuer, ScanMode, ScanOptions, ScanReport, scan_dataset};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -40,30 +40,48 @@ pub(crate) struct ScanArgs {
     servers: ServerArgs,
 }
 
+/// What became of the scans, and of the tasks that wait for a publish or a rescue.
 #[derive(Debug, Serialize)]
-struct Report {
-    scans: Vec<ScanReport>,
-    failed: Vec<FailedScan>,
+pub(super) struct Report {
+    pub(super) scans: Vec<ScanReport>,
+    pub(super) failed: Vec<FailedScan>,
     rescued: u64,
     published: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct FailedScan {
+pub(super) struct FailedScan {
     dataset: String,
     error: String,
 }
 
 pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
-    let (database, queue) = args.servers.checked("longshore scan")?;
+    let mode = if args.all { ScanMode::Everything } else { ScanMode::Recent };
+    let options = ScanOptions { flush: args.flush, mode, stall_limit: args.limits.stall_limit };
+    let report = scan_all(&args.servers, args.dataset.as_deref(), options, args.limits, args.json).await?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        print(&report)?;
+    }
+    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Scans or audits the datasets one after the other, then rescues and publishes.
+pub(super) async fn scan_all(
+    servers: &ServerArgs,
+    dataset: Option<&str>,
+    options: ScanOptions,
+    limits: Limits,
+    quiet: bool,
+) -> anyhow::Result<Report> {
+    let command = if options.mode == ScanMode::Audit { "longshore audit" } else { "longshore scan" };
+    let (database, queue) = servers.checked(command)?;
     let stop = shutdown::on_signal()?;
-    let pool = database.connected_pool(1, args.servers.database.wait.connect_timeout).await?;
-    let names = chosen(&pool, args.dataset.as_deref()).await?;
-    let options =
-        ScanOptions { flush: args.flush, compare_all: args.all, stall_limit: args.limits.stall_limit };
+    let pool = database.connected_pool(1, servers.database.wait.connect_timeout).await?;
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
-    for dataset in names {
-        match scan_one(&pool, &dataset, options, &stop, args.json).await {
+    for dataset in chosen(&pool, dataset).await? {
+        match scan_one(&pool, &dataset, options, &stop, quiet).await {
             Ok(report) => scans.push(report),
             Err(error) => {
                 error!(%dataset, "the scan failed: {error:#}");
@@ -77,16 +95,10 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let (rescued, published) = if stop.is_cancelled() {
         (0, 0)
     } else {
-        queue.wait_until_ready(args.servers.database.wait.connect_timeout).await?;
-        relay(&pool, queue, args.limits, &stop).await?
+        queue.wait_until_ready(servers.database.wait.connect_timeout).await?;
+        relay(&pool, queue, limits, &stop).await?
     };
-    let report = Report { scans, failed, rescued, published };
-    if args.json {
-        output::print_json(&report)?;
-    } else {
-        print(&report)?;
-    }
-    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Report { scans, failed, rescued, published })
 }
 
 async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<String>> {
@@ -117,7 +129,17 @@ async fn scan_one(
             output::thousands(counts.new)
         ));
     };
-    let outcome = scan_dataset(&mut session, &dataset, options, stop, &show).await;
+    let outcome = loop {
+        let outcome = scan_dataset(&mut session, &dataset, options, stop, &show).await;
+        // A scan that another one does is done; an audit is not.
+        let waits =
+            options.mode == ScanMode::Audit && outcome.as_ref().is_ok_and(|report| report.counts.is_none());
+        if !waits || stop.is_cancelled() {
+            break outcome;
+        }
+        spinner.set_message("waits for the scan that runs");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     spinner.finish_and_clear();
     let report = outcome?;
     session.give_back();
@@ -148,42 +170,70 @@ async fn relay(
     Ok((rescued, published))
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+pub(super) fn print(report: &Report) -> anyhow::Result<()> {
     if report.scans.is_empty() && report.failed.is_empty() {
         output::print("no datasets yet; store one with `longshore dataset apply FILE`")?;
     }
     for scan in &report.scans {
-        let Some(counts) = &scan.counts else {
-            output::print(&format!("{}: another scanner is scanning it right now", scan.dataset))?;
-            continue;
-        };
-        let skipped: u64 = counts.skipped.values().sum();
-        output::print(&format!(
-            "{}: {} listed = {} new + {} known + {} skipped",
-            scan.dataset,
-            output::thousands(counts.listed),
-            output::thousands(counts.new),
-            output::thousands(counts.known),
-            output::thousands(skipped)
-        ))?;
-        for (reason, files) in &counts.skipped {
-            output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
-        }
-        let batches = &scan.batches;
-        let (tasks, files) = (batches.tasks as u64, batches.files as u64);
-        output::print(&format!(
-            "  made {} of {}",
-            output::counted(tasks, "task"),
-            output::counted(files, "file")
-        ))?;
-        if let Some(held) = &batches.held_back {
-            let (files, until) = (output::counted(held.files as u64, "file"), output::time(held.until));
-            output::print(&format!("  holds back {files} until {until}; --flush sends them now"))?;
-        }
+        print_scan(scan)?;
     }
     for failed in &report.failed {
         output::print(&format!("{}: failed: {}", failed.dataset, output::one_line(&failed.error)))?;
     }
     let published = output::counted(report.published, "task");
     output::print(&format!("published {published}, rescued {}", report.rescued))
+}
+
+fn print_scan(scan: &ScanReport) -> anyhow::Result<()> {
+    let Some(counts) = &scan.counts else {
+        return output::print(&format!("{}: another scanner is scanning it right now", scan.dataset));
+    };
+    let skipped: u64 = counts.skipped.values().sum();
+    output::print(&format!(
+        "{}: {} listed = {} new + {} known + {} skipped",
+        scan.dataset,
+        output::thousands(counts.listed),
+        output::thousands(counts.new),
+        output::thousands(counts.known),
+        output::thousands(skipped)
+    ))?;
+    for (reason, files) in &counts.skipped {
+        output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
+        print_names(*files, counts.skipped_uris.get(reason).map(Vec::as_slice).unwrap_or_default())?;
+    }
+    if let Some(audit) = &scan.audit {
+        let findings = [
+            ("missed until now, and recorded", &audit.missed),
+            ("gone from the store before they were loaded", &audit.gone.not_loaded),
+            ("gone from the store, and loaded", &audit.gone.loaded),
+        ];
+        for (what, found) in findings {
+            output::print(&format!("  {} {what}", output::thousands(found.files)))?;
+            print_names(found.files, &found.uris)?;
+        }
+    }
+    let batches = &scan.batches;
+    let (tasks, files) = (batches.tasks as u64, batches.files as u64);
+    output::print(&format!(
+        "  made {} of {}",
+        output::counted(tasks, "task"),
+        output::counted(files, "file")
+    ))?;
+    if let Some(held) = &batches.held_back {
+        let (files, until) = (output::counted(held.files as u64, "file"), output::time(held.until));
+        output::print(&format!("  holds back {files} until {until}; --flush sends them now"))?;
+    }
+    Ok(())
+}
+
+/// The first names of a number of files.
+fn print_names(files: u64, uris: &[String]) -> anyhow::Result<()> {
+    for uri in uris {
+        output::print(&format!("    {}", output::one_line(uri)))?;
+    }
+    let more = files.saturating_sub(uris.len() as u64);
+    if !uris.is_empty() && more > 0 {
+        output::print(&format!("    … and {} more", output::thousands(more)))?;
+    }
+    Ok(())
 }

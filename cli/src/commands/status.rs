@@ -1,13 +1,15 @@
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use deadpool_postgres::Pool;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use longshore_common::{
-    ledger::{self, Overview},
+    ledger::{self, FailingDataset, Overview},
     queue::QueueCounts,
     shutdown,
 };
+use longshore_scanner::wait_after_failure;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -34,6 +36,16 @@ struct Status {
     overview: Overview,
     /// `None` if RabbitMQ does not answer.
     queue: Option<QueueCounts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<Failing>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failing {
+    #[serde(flatten)]
+    dataset: FailingDataset,
+    /// When the scanner service tries again, unless it has done so since.
+    next_time: DateTime<Utc>,
 }
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
@@ -43,16 +55,23 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if args.watch {
         return watch(&pool).await;
     }
-    let overview = ledger::overview(&*pool.get().await?).await?;
+    let client = pool.get().await?;
+    let overview = ledger::overview(&client).await?;
+    let failing = ledger::failing_datasets(&client).await?.into_iter().map(failing).collect();
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let status = Status { overview, queue: counts.as_ref().ok().copied() };
+    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing };
     if args.json {
         output::print_json(&status)?;
     } else {
         print(&status)?;
     }
     counts.map(|_| ExitCode::SUCCESS)
+}
+
+fn failing(dataset: FailingDataset) -> Failing {
+    let took = (dataset.last_time - dataset.last_started_time).to_std().unwrap_or_default();
+    Failing { next_time: dataset.last_time + wait_after_failure(dataset.kind, took), dataset }
 }
 
 fn print(status: &Status) -> anyhow::Result<()> {
@@ -83,7 +102,18 @@ fn print(status: &Status) -> anyhow::Result<()> {
             ]);
         }
     }
-    output::print(&table.to_string())
+    output::print(&table.to_string())?;
+    for Failing { dataset: FailingDataset { dataset, kind, since, error, .. }, next_time } in &status.failing
+    {
+        output::print(&format!(
+            "{dataset}: its {} fails since {}: {}; the scanner service tries again from {} on",
+            kind.noun(),
+            output::time(*since),
+            output::one_line(error),
+            output::time(*next_time),
+        ))?;
+    }
+    Ok(())
 }
 
 /// On a terminal one line that moves; elsewhere a line whenever something has changed. Its last look follows the signal

@@ -111,6 +111,8 @@ required = true
         assert_eq!(dataset.csv.null, ["", "NA"]);
         assert!(!dataset.discovery.follow_links);
         assert_eq!(dataset.columns[0].header_name(), "id");
+        assert_eq!(dataset.discovery.audit.to_string(), "0 3 * * *");
+        assert_eq!(String::from(dataset.discovery.partition), "");
     }
 
     #[test]
@@ -229,6 +231,14 @@ required = true
             ("[target]", "include = []\n[target]", "key `include`", "**/*.csv"),
             ("[target]", "[discovery]\non_change = \"reload\"\n[target]", "key `on_change`", "`replace`"),
             ("[target]", "partition = \"%Y\"\n[target]", "line 4", "unknown field"),
+            ("[target]", "[discovery]\npartition = \"%H\"\n[target]", "key `partition`", "%Y/%m/%d/%H/"),
+            ("[target]", "[discovery]\naudit = \"daily\"\n[target]", "key `audit`", "five fields"),
+            (
+                "[target]",
+                "[discovery]\npartition = \"%Y/%j/%H%M\"\nlookback = \"10y\"\n[target]",
+                "key `discovery.lookback`",
+                "allowed are 10000",
+            ),
         ];
         for (from, to, place, allowed) in cases {
             let message = parse(&SMALLEST.replace(from, to)).unwrap_err();

@@ -8,6 +8,7 @@ use super::{
     column::Column,
     column_check::check_columns,
     csv::Csv,
+    partition::{MAX_FOLDERS, Partition},
     source,
     units::{HumanBytes, HumanDuration, Schedule},
 };
@@ -76,6 +77,10 @@ pub struct Discovery {
     pub on_change: OnChange,
     /// Follow symbolic links, also out of the source; local folders only.
     pub follow_links: bool,
+    /// Folders below the source, by the time of their files: a scan lists only those from watermark − lookback to now.
+    pub partition: Partition,
+    /// When the scanner service compares the whole store with the ledger.
+    pub audit: Schedule,
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -125,7 +130,11 @@ fn default_include() -> Vec<String> {
 }
 
 fn default_schedule() -> Schedule {
-    match Schedule::try_from("0 * * * *".to_owned()) {
+    checked_schedule("0 * * * *")
+}
+
+fn checked_schedule(cron: &str) -> Schedule {
+    match Schedule::try_from(cron.to_owned()) {
         Ok(schedule) => schedule,
         Err(message) => unreachable!("{message}"),
     }
@@ -148,6 +157,8 @@ impl Default for Discovery {
             lookback: HumanDuration(Duration::from_secs(24 * 3600)),
             on_change: OnChange::default(),
             follow_links: false,
+            partition: Partition::default(),
+            audit: checked_schedule("0 3 * * *"),
         }
     }
 }
@@ -216,6 +227,14 @@ impl Dataset {
         if self.discovery.follow_links && source::BucketSource::parse(&self.source).is_some() {
             let message = "a bucket has no links: remove the key, or take a `file://` source";
             return Err(("discovery.follow_links", message.to_owned()));
+        }
+        let folders = self.discovery.partition.folders_in(self.discovery.lookback.0.as_secs());
+        if folders > MAX_FOLDERS {
+            let message = format!(
+                "`{}` is {folders} folders of `discovery.partition`, and each scan would list all of them; allowed are {MAX_FOLDERS}",
+                self.discovery.lookback
+            );
+            return Err(("discovery.lookback", message));
         }
         if !(0.0..=1.0).contains(&self.rejects.max_ratio) {
             return Err(("rejects.max_ratio", "allowed is 0.0 to 1.0".to_owned()));

@@ -94,8 +94,11 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bo
     }
     insert_version(transaction, id, current + 1, spec).await?;
     // Other files count now, however old they are: the next scan compares everything.
-    let same_files =
-        before.is_some_and(|before| before.source == spec.source && before.include == spec.include);
+    let same_files = before.is_some_and(|before| {
+        before.source == spec.source
+            && before.include == spec.include
+            && before.discovery.partition == spec.discovery.partition
+    });
     transaction
         .execute(
             "UPDATE longshore.dataset

@@ -19,7 +19,7 @@ pub enum Lock {
 }
 
 // First half of our two-part keys; the one-part keys are the tasks' leases.
-const SCAN_CLASS: i32 = 71_624;
+pub(super) const SCAN_CLASS: i32 = 71_624;
 /// Of the locks of which there is one.
 pub(crate) const SINGLE_CLASS: i32 = 71_623;
 /// Migrations queue.

@@ -2,6 +2,7 @@
 //! runs it; no other crate writes SQL on these tables.
 
 mod apply;
+mod audits;
 mod claims;
 mod datasets;
 mod files;
@@ -18,6 +19,7 @@ mod reload;
 mod removal;
 mod rescue;
 mod retry;
+mod scan_list;
 mod scans;
 mod settlement;
 mod target;
@@ -25,6 +27,7 @@ mod tasks;
 mod waiting;
 
 pub use apply::{Applied, apply};
+pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};
 pub use claims::{
     Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
     is_running, lost_claim, publish_again_later, put_off,
@@ -51,7 +54,11 @@ pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload
 pub use removal::RemovalFrom;
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
-pub use scans::{ScanCounts, begin_scan, fail_scan, finish_scan, last_complete_scan};
+pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};
+pub use scans::{
+    EarlyEnd, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan, last_complete_scan,
+    record_progress,
+};
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};

@@ -1,12 +1,55 @@
-//! One row a scan, and the watermark that a finished scan moves.
+//! One row a scan or audit, and the watermark that a finished one moves.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, types::Json};
 
+use super::audits::AuditFindings;
+
+/// Names that are kept of many.
+const KEPT_NAMES: usize = 20;
+
+/// Why a scan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ScanKind {
+    /// To find new files.
+    Scan,
+    /// To compare the whole store with the ledger.
+    Audit,
+}
+
+impl ScanKind {
+    /// As it is recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "SCAN",
+            Self::Audit => "AUDIT",
+        }
+    }
+
+    /// As people call it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// How a scan ended before it had seen everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// Something is wrong.
+    Failed,
+    /// Its process was told to stop.
+    Stopped,
+}
+
 /// What a scan has counted.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ScanCounts {
     /// Entries that the store listed; always `new + known + skipped`.
     pub listed: u64,
@@ -16,6 +59,9 @@ pub struct ScanCounts {
     pub known: u64,
     /// Everything else, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// The first URIs of a reason: of what could not be read; in an audit, of every reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped_uris: BTreeMap<String, Vec<String>>,
     /// Bytes of the new files.
     pub new_bytes: u64,
     /// Newest modified time seen, cut at the scan's start; what the watermark may move to.
@@ -23,19 +69,96 @@ pub struct ScanCounts {
     pub newest_seen: Option<DateTime<Utc>>,
 }
 
+impl ScanCounts {
+    /// Keeps the name of something that was skipped, if it is among the first of its reason.
+    pub fn name_skipped(&mut self, reason: &str, uri: &str) {
+        let uris = self.skipped_uris.entry(reason.to_owned()).or_default();
+        if uris.len() < KEPT_NAMES {
+            uris.push(uri.to_owned());
+        }
+    }
+}
+
+/// A number of files, and the names of the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFiles {
+    /// How many.
+    pub files: u64,
+    /// The URIs of the first 20.
+    pub uris: Vec<String>,
+}
+
+impl NamedFiles {
+    /// One more.
+    pub fn add(&mut self, uri: &str) {
+        self.files += 1;
+        if self.uris.len() < KEPT_NAMES {
+            self.uris.push(uri.to_owned());
+        }
+    }
+}
+
 /// Records that a scan has begun; gives its id and its start by the database's clock.
+///
+/// The caller holds the dataset's lock, so whatever scan of it has no end has died.
 pub async fn begin_scan(
     client: &Client,
     dataset_id: i32,
+    kind: ScanKind,
 ) -> Result<(i64, DateTime<Utc>), tokio_postgres::Error> {
     let row = client
         .query_one(
-            "INSERT INTO longshore.scan (dataset_id) VALUES ($1) RETURNING id, started_time",
-            &[&dataset_id],
+            "WITH died AS (
+                 UPDATE longshore.scan
+                 SET outcome = 'DIED', finished_time = coalesce(finished_time, progress_time)
+                 WHERE dataset_id = $1 AND outcome IS NULL
+             )
+             INSERT INTO longshore.scan (dataset_id, kind, backend_pid) VALUES ($1, $2, pg_backend_pid())
+             RETURNING id, started_time",
+            &[&dataset_id, &kind.name()],
         )
         .await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
+
+/// Records how far a scan is.
+pub async fn record_progress(
+    client: &Client,
+    scan_id: i64,
+    counts: &ScanCounts,
+) -> Result<(), tokio_postgres::Error> {
+    client
+        .execute(
+            "UPDATE longshore.scan
+             SET progress_time = clock_timestamp(), files_listed = $2, files_new = $3, files_known = $4,
+                 files_skipped = $5, skipped_uris = $6, new_bytes = $7
+             WHERE id = $1",
+            &[
+                &scan_id,
+                &signed(counts.listed),
+                &signed(counts.new),
+                &signed(counts.known),
+                &Json(&counts.skipped),
+                &Json(&counts.skipped_uris),
+                &signed(counts.new_bytes),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Of each kind a dataset keeps its newest 1,000 scans, and beyond them, for thirty days, those that found files or began to
+/// fail: a schedule of seconds must not fill the books with scans that found nothing.
+const FORGET_OLD: &str = "
+    , newest_old AS (
+        SELECT scan.id, scan.dataset_id, scan.kind FROM longshore.scan, ended
+        WHERE scan.dataset_id = ended.dataset_id AND scan.kind = ended.kind
+        ORDER BY scan.id DESC OFFSET 1000 LIMIT 1
+    )
+    DELETE FROM longshore.scan USING newest_old
+    WHERE scan.dataset_id = newest_old.dataset_id AND scan.kind = newest_old.kind AND scan.id <= newest_old.id
+      AND (scan.started_time < now() - interval '30 days'
+           OR scan.files_new = 0 AND scan.failing_since IS DISTINCT FROM scan.started_time)";
 
 /// Records the counts, and moves the watermark, which only a scan that saw everything may do.
 ///
@@ -46,73 +169,68 @@ pub async fn finish_scan(
     scan_id: i64,
     version: i32,
     counts: &ScanCounts,
+    findings: Option<&AuditFindings>,
 ) -> Result<(), tokio_postgres::Error> {
-    client
-        .execute(
-            "WITH scan AS (
-                 UPDATE longshore.scan
-                 SET finished_time = clock_timestamp(), files_listed = $2, files_new = $3, files_known = $4,
-                     files_skipped = $5, new_bytes = $6
-                 WHERE id = $1
-                 RETURNING dataset_id
-             )
-             UPDATE longshore.dataset SET watermark = greatest(watermark, $7)
-             FROM scan WHERE dataset.id = scan.dataset_id AND dataset.current_version = $8",
-            &[
-                &scan_id,
-                &signed(counts.listed),
-                &signed(counts.new),
-                &signed(counts.known),
-                &Json(&counts.skipped),
-                &signed(counts.new_bytes),
-                &counts.newest_seen,
-                &version,
-            ],
-        )
-        .await?;
+    record_progress(client, scan_id, counts).await?;
+    let sql = format!(
+        "WITH ended AS (
+             UPDATE longshore.scan
+             SET finished_time = clock_timestamp(), outcome = 'COMPLETE', audit = $2
+             WHERE id = $1
+             RETURNING dataset_id, kind
+         ), moved AS (
+             UPDATE longshore.dataset SET watermark = greatest(watermark, $3)
+             FROM ended WHERE dataset.id = ended.dataset_id AND dataset.current_version = $4
+         ){FORGET_OLD}"
+    );
+    client.execute(&sql, &[&scan_id, &findings.map(Json), &counts.newest_seen, &version]).await?;
     Ok(())
 }
 
 /// Records why a scan ended early, and what it had counted by then; the watermark stays.
-pub async fn fail_scan(
+pub async fn end_early(
     client: &Client,
     scan_id: i64,
     counts: &ScanCounts,
+    end: EarlyEnd,
     error: &str,
 ) -> Result<(), tokio_postgres::Error> {
-    client
-        .execute(
-            "UPDATE longshore.scan
-             SET finished_time = clock_timestamp(), files_listed = $2, files_new = $3, files_known = $4,
-                 files_skipped = $5, new_bytes = $6, error = $7
-             WHERE id = $1",
-            &[
-                &scan_id,
-                &signed(counts.listed),
-                &signed(counts.new),
-                &signed(counts.known),
-                &Json(&counts.skipped),
-                &signed(counts.new_bytes),
-                &error,
-            ],
-        )
-        .await?;
+    record_progress(client, scan_id, counts).await?;
+    let outcome = match end {
+        EarlyEnd::Failed => "FAILED",
+        EarlyEnd::Stopped => "STOPPED",
+    };
+    let sql = format!(
+        "WITH ended AS (
+             UPDATE longshore.scan
+             SET finished_time = clock_timestamp(), outcome = $2, error = $3,
+                 failing_since = CASE WHEN $2 = 'FAILED' THEN coalesce((
+                     SELECT before.failing_since FROM longshore.scan AS before
+                     WHERE before.dataset_id = scan.dataset_id AND before.kind = scan.kind AND before.id < scan.id
+                       AND before.outcome IN ('COMPLETE', 'FAILED')
+                     ORDER BY before.id DESC LIMIT 1
+                 ), started_time) END
+             WHERE id = $1
+             RETURNING dataset_id, kind
+         ){FORGET_OLD}"
+    );
+    client.execute(&sql, &[&scan_id, &outcome, &error]).await?;
     Ok(())
 }
 
-/// When the dataset's last scan began that saw everything.
+/// When the dataset's last scan began that saw everything it was to see; an audit is one, too.
 pub async fn last_complete_scan(
     client: &Client,
     dataset_id: i32,
 ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
     let row = client
-        .query_one(
-            "SELECT max(started_time) FROM longshore.scan
-             WHERE dataset_id = $1 AND finished_time IS NOT NULL AND error IS NULL",
+        .query_opt(
+            "SELECT started_time FROM longshore.scan WHERE dataset_id = $1 AND outcome = 'COMPLETE'
+             ORDER BY id DESC LIMIT 1",
             &[&dataset_id],
         )
         .await?;
-    row.try_get(0)
+    row.map(|row| row.try_get(0)).transpose()
 }
 
 fn signed(count: u64) -> i64 {

@@ -98,6 +98,13 @@ impl Bucket {
         Ok(())
     }
 
+    /// The URI of a folder of the source, or of the source if it is empty, with a slash at its end.
+    pub(super) fn folder_uri(&self, folder: &str) -> String {
+        let parts = [self.prefix.as_str(), folder.trim_matches('/')];
+        let with_slash = |part: &str| format!("{part}/");
+        self.uri(&parts.into_iter().filter(|part| !part.is_empty()).map(with_slash).collect::<String>())
+    }
+
     /// What the objects of a folder of the source have in common; `None` for a whole bucket.
     fn prefix_of(&self, folder: &str) -> anyhow::Result<Option<Path>> {
         let parts = [self.prefix.as_str(), folder.trim_matches('/')];

@@ -47,7 +47,7 @@ pub enum SkipReason {
     NotRegular,
     /// An object whose key no request can name: an empty, `.` or `..` part, a slash at an end, a control character.
     UnreadableName,
-    /// A file or folder that could not be looked at; the log says why.
+    /// A file or folder that could not be looked at; the log says why, at its level debug.
     Unreadable,
 }
 

@@ -52,6 +52,10 @@ impl LocalStore {
         &self.root
     }
 
+    pub(super) fn folder_uri(&self, folder: &str) -> String {
+        Url::from_directory_path(self.root.join(folder)).map(String::from).unwrap_or_default()
+    }
+
     /// What has this path below the root now; `None` for a folder, and where nothing is. Blocks.
     pub fn look_at(&self, path: &Path) -> Option<Listed> {
         let metadata = match path.symlink_metadata() {
@@ -194,8 +198,8 @@ fn gone_or_unreadable(path: &Path, error: &io::Error) -> Option<Listed> {
     if error.kind() == io::ErrorKind::NotFound {
         return None;
     }
-    // As a URI, because a name may hold line breaks.
-    tracing::warn!(uri = %uri(path), "cannot look at a path, its files are left out: {error}");
+    // The scanner says it once. As a URI, because a name may hold line breaks.
+    tracing::debug!(uri = %uri(path), "cannot look at a path, its files are left out: {error}");
     Some(skipped(SkipReason::Unreadable, path))
 }
 

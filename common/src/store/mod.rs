@@ -50,6 +50,15 @@ impl Store {
         })
     }
 
+    /// The URI of a folder within the source, or of the source if it is empty, with a slash at its end: the URIs of all that lies
+    /// in it begin so.
+    pub fn folder_uri(&self, folder: &str) -> String {
+        match self {
+            Self::Local(store) => store.folder_uri(folder),
+            Self::Bucket(bucket) => bucket.folder_uri(folder),
+        }
+    }
+
     /// Sends everything that lies in the source, or only what lies in the folders `within` it, as pages of at most `page_len`
     /// entries; memory does not grow with their number. A folder of `within` that is not there has no entries.
     ///

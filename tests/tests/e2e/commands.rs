@@ -12,6 +12,8 @@ async fn every_command_explains_itself() {
         "dataset show",
         "dataset infer",
         "scan",
+        "audit",
+        "scans",
         "scanner",
         "worker",
         "validate",

@@ -10,11 +10,11 @@ use std::{
 
 use longshore_tests::{Stage, eventually, loan_file};
 
-fn set_modified(path: &Path, time: SystemTime) {
+pub(crate) fn set_modified(path: &Path, time: SystemTime) {
     File::options().append(true).open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_second_scan_finds_nothing_new() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod audits;
 mod bad_files;
 mod batches;
 mod changes;
@@ -17,11 +18,13 @@ mod mid_copy;
 mod model;
 mod network;
 mod outages;
+mod partition;
 mod postgres;
 mod public_data;
 mod publishing;
 mod rejects;
 mod s3;
+mod scans;
 mod secrets;
 mod start_up;
 mod stopping;
