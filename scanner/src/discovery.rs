@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// Entries that are compared with the ledger at once.
-const PAGE_LEN: usize = 1000;
+pub(crate) const PAGE_LEN: usize = 1000;
 
 /// How often the session that holds the dataset's lock speaks while a store keeps it waiting: others end one that is
 /// silent beyond the limit.
-const SPEAK_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const SPEAK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a running scan records how far it is.
 const RECORD_EVERY: Duration = Duration::from_secs(1);

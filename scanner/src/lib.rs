@@ -21,6 +21,7 @@ mod schedule;
 mod service;
 mod trouble;
 mod wake;
+mod watch;
 
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;

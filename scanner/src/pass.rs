@@ -28,6 +28,8 @@ pub(crate) struct Pass<'a> {
     newest_known: Option<DateTime<Utc>>,
     /// Of the files that wait for a later scan; the watermark may not leave them behind.
     oldest_waiting: Option<DateTime<Utc>>,
+    /// Those of the last page.
+    waiting: Vec<StoredFile>,
     counts: ScanCounts,
     audit: Option<Audit>,
 }
@@ -45,6 +47,7 @@ impl<'a> Pass<'a> {
             compare_from,
             newest_known: None,
             oldest_waiting: None,
+            waiting: Vec::new(),
             counts: ScanCounts::default(),
             audit: None,
         }
@@ -67,7 +70,13 @@ impl<'a> Pass<'a> {
 
     /// Counts a page of entries and records the files among them that are new. After an error, what it did not come to is not
     /// counted as listed either, so that the counts add up. The caller holds the dataset's scan lock.
-    pub(crate) async fn take(&mut self, client: &mut Client, page: Vec<Listed>) -> anyhow::Result<()> {
+    ///
+    /// Gives the files that must wait and be compared later.
+    pub(crate) async fn take(
+        &mut self,
+        client: &mut Client,
+        page: Vec<Listed>,
+    ) -> anyhow::Result<Vec<StoredFile>> {
         if let Some(audit) = &self.audit {
             audit.note(client, &page).await?;
         }
@@ -81,7 +90,7 @@ impl<'a> Pass<'a> {
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.waiting))
     }
 
     /// The file, if it is to be compared; everything else is counted here.
@@ -148,6 +157,7 @@ impl<'a> Pass<'a> {
         self.skip(reason, &file.uri);
         let oldest = self.oldest_waiting.map_or(file.modified_time, |oldest| oldest.min(file.modified_time));
         self.oldest_waiting = Some(oldest);
+        self.waiting.push(file.clone());
     }
 
     /// What was counted, with the watermark that this pass allows if it saw all that it was to see.

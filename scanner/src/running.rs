@@ -8,6 +8,7 @@ use std::{
 use deadpool_postgres::Pool;
 use longshore_common::{
     database,
+    dataset::Schedule,
     ledger::{ScanKind, StoredDataset},
     store::SkipReason,
 };
@@ -19,6 +20,7 @@ use crate::{
     complaints::Complaints,
     pass::SETTLING,
     scan::{ScanMode, ScanOptions, scan_dataset},
+    schedule::pause_after,
 };
 
 /// Scans that run at once; other datasets wait for their turn.
@@ -28,11 +30,12 @@ pub(crate) const MAX_SCANS: usize = 16;
 const MAX_DOUBTFUL_SCANS: usize = MAX_SCANS / 2;
 
 /// When a dataset is to be scanned again.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Again {
     /// By its schedule only.
     BySchedule,
-    /// Scanned after this time, if its schedule does not say earlier: some files had not settled.
-    WhenSettled(Duration),
+    /// Scanned after this time, if its schedule does not say earlier.
+    After(Duration),
     /// The same after this time, if its schedule does not say earlier.
     AfterFailure(Duration),
     /// Another scanner is scanning it: should that one die, its work is to go on.
@@ -102,18 +105,20 @@ impl RunningScans {
         self.jobs.len() < MAX_SCANS && (doubtful < MAX_DOUBTFUL_SCANS || !self.is_failing(dataset_id))
     }
 
+    /// `watched_since`: since when the dataset's folder has been watched.
     pub(crate) fn start(
         &mut self,
         pool: Pool,
         dataset: StoredDataset,
         kind: ScanKind,
+        watched_since: Option<Instant>,
         stop: CancellationToken,
     ) {
         let job = Job::new(dataset.id, &dataset.spec.name, kind);
         let stall_limit = self.stall_limit;
         let task = self.tasks.spawn(async move {
             let started = Instant::now();
-            match scan(&pool, &dataset, kind, stall_limit, &stop).await {
+            match scan(&pool, &dataset, kind, watched_since, stall_limit, &stop).await {
                 Ok(worked) => worked,
                 Err(_) if stop.is_cancelled() => Ended::Stopped,
                 Err(error) => {
@@ -172,6 +177,7 @@ async fn scan(
     pool: &Pool,
     dataset: &StoredDataset,
     kind: ScanKind,
+    watched_since: Option<Instant>,
     stall_limit: Duration,
     stop: &CancellationToken,
 ) -> anyhow::Result<Ended> {
@@ -185,14 +191,75 @@ async fn scan(
     let report = scan_dataset(&mut session, dataset, options, stop, &|_| {}).await?;
     session.give_back();
     let Some(mut counts) = report.counts else {
-        return Ok(Ended::Worked { again: Again::UnlessAnotherFinishes, unreadable: Vec::new() });
+        let again = match (&dataset.spec.schedule, kind) {
+            // What this service may have missed is perhaps behind the other's scan already.
+            (Schedule::Continuous, ScanKind::Scan) => Again::After(pause_after(Duration::ZERO, false)),
+            _ => Again::UnlessAnotherFinishes,
+        };
+        return Ok(Ended::Worked { again, unreadable: Vec::new() });
     };
-    // Files that had not settled need not wait for the schedule, an hour perhaps; but a large store is not to be listed
-    // all the time because something is always being written.
-    let again = match counts.skipped.contains_key(SETTLING) {
-        true => Again::WhenSettled(dataset.spec.discovery.settle.0.max(10 * started.elapsed())),
-        false => Again::BySchedule,
+    let scanned = Scanned {
+        took: started.elapsed(),
+        has_settling: counts.skipped.contains_key(SETTLING),
+        watched_for: watched_since.map(|since| started.saturating_duration_since(since)),
     };
+    let again = again(&dataset.spec.schedule, dataset.spec.discovery.settle.0, &scanned);
     let unreadable = counts.skipped_uris.remove(SkipReason::Unreadable.name()).unwrap_or_default();
     Ok(Ended::Worked { again, unreadable })
+}
+
+/// What decides when to scan again.
+struct Scanned {
+    took: Duration,
+    /// Files were left out because they had not settled.
+    has_settling: bool,
+    /// How long the folder had been watched when the scan began.
+    watched_for: Option<Duration>,
+}
+
+fn again(schedule: &Schedule, settle: Duration, scanned: &Scanned) -> Again {
+    // What changed under a watch is looked at when it has settled, without another scan.
+    let is_seen_anyway = scanned.watched_for.is_some_and(|watched_for| watched_for >= settle);
+    // Files that had not settled need not wait for the schedule, an hour perhaps; but a large store is not to be listed
+    // all the time because something is always being written.
+    let settled = (scanned.has_settling && !is_seen_anyway).then(|| settle.max(10 * scanned.took));
+    match schedule {
+        Schedule::Cron(_) => settled.map_or(Again::BySchedule, Again::After),
+        Schedule::Continuous => {
+            let pause = pause_after(scanned.took, scanned.watched_for.is_some());
+            Again::After(settled.map_or(pause, |settled| settled.min(pause)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_scan_comes_as_soon_as_something_may_wait_for_it_but_leaves_the_store_alone_most_of_the_time()
+    {
+        let seconds = Duration::from_secs;
+        let cron = || Schedule::try_from("0 * * * *".to_owned()).unwrap();
+        // Schedule, took, has_settling, watched_for; settle is 5 s.
+        let cases = [
+            (cron(), 1, false, None, None),
+            (cron(), 0, true, None, Some(5)),
+            (cron(), 6, true, None, Some(60)),
+            (Schedule::Continuous, 0, false, None, Some(2)),
+            (Schedule::Continuous, 6, false, None, Some(30)),
+            (Schedule::Continuous, 0, true, None, Some(2)),
+            (Schedule::Continuous, 1, false, Some(9), Some(300)),
+            (Schedule::Continuous, 60, false, Some(9), Some(1200)),
+            // It was written before the watch began, or may have been.
+            (Schedule::Continuous, 1, true, Some(4), Some(10)),
+            (Schedule::Continuous, 1, true, Some(5), Some(300)),
+        ];
+        for (number, (schedule, took, has_settling, watched_for, expected)) in cases.into_iter().enumerate() {
+            let scanned =
+                Scanned { took: seconds(took), has_settling, watched_for: watched_for.map(seconds) };
+            let expected = expected.map_or(Again::BySchedule, |wait| Again::After(seconds(wait)));
+            assert_eq!(again(&schedule, seconds(5), &scanned), expected, "case {number}");
+        }
+    }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use longshore_common::{
+    dataset::Schedule,
     ledger::{self, AuditFindings, Lock, ScanCounts, ScanKind, StoredDataset},
     telemetry,
 };
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::{
     answer::answered,
@@ -89,14 +90,14 @@ pub async fn scan_dataset(
         let batches = batching::send_batches(client, dataset, options.flush).await?;
         answered(ledger::unlock(client, Lock::Scan(dataset.id))).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
-        info!(
-            listed = counts.listed,
-            new = counts.new,
-            known = counts.known,
-            skipped = ?counts.skipped,
-            tasks = batches.tasks,
-            "scanned"
-        );
+        let (listed, new, known, skipped) = (counts.listed, counts.new, counts.known, &counts.skipped);
+        let tasks = batches.tasks;
+        // Where nothing is watched, such scans come every few seconds.
+        if dataset.spec.schedule == Schedule::Continuous && new == 0 && tasks == 0 {
+            debug!(listed, new, known, ?skipped, tasks, "scanned");
+        } else {
+            info!(listed, new, known, ?skipped, tasks, "scanned");
+        }
         if let Some(audit) = &audit {
             say(audit);
         }

@@ -20,16 +20,17 @@ struct Next {
     time: Option<DateTime<Utc>>,
 }
 
-fn schedule(dataset: &StoredDataset, kind: ScanKind) -> &Schedule {
+fn schedule(dataset: &StoredDataset, kind: ScanKind) -> Schedule {
     match kind {
-        ScanKind::Scan => &dataset.spec.schedule,
-        ScanKind::Audit => &dataset.spec.discovery.audit,
+        ScanKind::Scan => dataset.spec.schedule.clone(),
+        ScanKind::Audit => Schedule::Cron(dataset.spec.discovery.audit.clone()),
     }
 }
 
 impl DueTimes {
     /// Since when `dataset` has been due, if it is. A time that passed while no scanner ran is due at once, and so is the
-    /// scan of a dataset that was never scanned; a dataset with a new schedule follows it from now on.
+    /// scan of a dataset that was never scanned, or of a continuous one that this service has not scanned; a dataset with a
+    /// new schedule follows it from now on.
     pub(crate) async fn due_since(
         &mut self,
         client: &Client,
@@ -39,14 +40,19 @@ impl DueTimes {
     ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
         let schedule = schedule(dataset, kind);
         let due = match self.0.get(&(dataset.id, kind)) {
-            Some(next) if next.schedule == *schedule => next.time,
+            Some(next) if next.schedule == schedule => next.time,
             _ => {
-                let last = match kind {
-                    ScanKind::Scan => ledger::last_complete_scan(client, dataset.id).await?,
-                    ScanKind::Audit => Some(ledger::last_audit(client, dataset.id).await?),
+                let due = match &schedule {
+                    Schedule::Cron(cron) => {
+                        let last = match kind {
+                            ScanKind::Scan => ledger::last_complete_scan(client, dataset.id).await?,
+                            ScanKind::Audit => Some(ledger::last_audit(client, dataset.id).await?),
+                        };
+                        last.map_or(Some(now), |last| cron.next_after(last))
+                    }
+                    Schedule::Continuous => Some(now),
                 };
-                let due = last.map_or(Some(now), |last| schedule.next_after(last));
-                self.0.insert((dataset.id, kind), Next { schedule: schedule.clone(), time: due });
+                self.0.insert((dataset.id, kind), Next { schedule, time: due });
                 due
             }
         };
@@ -66,16 +72,26 @@ impl DueTimes {
         self.0.retain(|(id, _), _| *id != dataset_id);
     }
 
-    /// The dataset's scan or audit begins now. An audit does all that a scan does, so it is one, too.
+    /// The dataset's scan or audit begins now. An audit does all that a scan does, so it is one, too. When a continuous
+    /// dataset is due again shows when the scan has ended.
     pub(crate) fn started(&mut self, dataset: &StoredDataset, kind: ScanKind, now: DateTime<Utc>) {
         let kinds = match kind {
             ScanKind::Scan => &[ScanKind::Scan][..],
             ScanKind::Audit => &[ScanKind::Scan, ScanKind::Audit],
         };
         for kind in kinds {
-            let schedule = schedule(dataset, *kind).clone();
-            let time = schedule.next_after(now);
+            let schedule = schedule(dataset, *kind);
+            let time = match &schedule {
+                Schedule::Cron(cron) => cron.next_after(now),
+                Schedule::Continuous => None,
+            };
             self.0.insert((dataset.id, *kind), Next { schedule, time });
         }
     }
+}
+
+/// How long after a scan that `took` so long a continuous dataset is scanned again: often, where nothing else tells of new
+/// files; where the folder is watched, only because an event may be lost.
+pub(crate) fn pause_after(took: Duration, is_watched: bool) -> Duration {
+    if is_watched { Duration::from_secs(300).max(20 * took) } else { Duration::from_secs(2).max(5 * took) }
 }

@@ -26,6 +26,7 @@ use crate::{
     schedule::DueTimes,
     trouble::Trouble,
     wake,
+    watch::{MAX_LOOKS, Watches},
 };
 
 /// Settings of the scanner.
@@ -47,8 +48,8 @@ fn tick(text: &str) -> Result<Duration, String> {
     if is_allowed { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
-/// Connections the service needs: one a scan, one for the books and one for the relay.
-pub const POOL_SIZE: usize = MAX_SCANS + 2;
+/// Connections the service needs: one a scan or a look, one for the books and one for the relay.
+pub const POOL_SIZE: usize = MAX_SCANS + MAX_LOOKS + 2;
 
 /// Runs until `stop` is cancelled; then finishes the batch and the confirms in hand and returns.
 pub async fn run(
@@ -113,6 +114,7 @@ struct Books {
     rescuer: Rescuer,
     due_times: DueTimes,
     scans: RunningScans,
+    watches: Watches,
     /// Versions of specs that were said to be unreadable.
     said: HashSet<(String, i32)>,
 }
@@ -120,6 +122,7 @@ struct Books {
 impl Books {
     fn new(pool: Pool, config: &ScannerConfig, stop: CancellationToken) -> Self {
         Self {
+            watches: Watches::new(pool.clone(), config.limits.stall_limit, stop.clone()),
             pool,
             stop,
             stall_limit: config.limits.stall_limit,
@@ -145,6 +148,7 @@ impl Books {
             };
             trouble.note(ticked);
         }
+        self.watches.finish().await;
         if tokio::time::timeout(STOP_LIMIT, self.scans.finish()).await.is_err() {
             warn!("a scan does not end; it is left to the next start");
         }
@@ -155,7 +159,7 @@ impl Books {
             let (id, kind) = job.key();
             match again {
                 Again::BySchedule => {}
-                Again::WhenSettled(wait) => self.due_times.at_the_latest(id, ScanKind::Scan, wait),
+                Again::After(wait) => self.due_times.at_the_latest(id, ScanKind::Scan, wait),
                 Again::AfterFailure(wait) => {
                     self.due_times.at_the_latest(id, kind, wait);
                     // An audit that failed has not done a scan's work either.
@@ -170,8 +174,10 @@ impl Books {
         let mut session = database::session(&self.pool).await?;
         // First, because no dataset's trouble may keep another's tasks from being rescued.
         tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
+        let datasets = ledger::datasets(&session).await?;
+        self.watches.follow(datasets.iter().flatten());
         let mut due = Vec::new();
-        for dataset in ledger::datasets(&session).await? {
+        for dataset in datasets {
             match dataset {
                 Ok(dataset) if self.scans.is_running(dataset.id) => {}
                 Ok(dataset) => match self.due_job(&session, &dataset).await? {
@@ -190,7 +196,8 @@ impl Books {
         for (_, kind, dataset) in due {
             if self.scans.has_room_for(dataset.id) {
                 self.due_times.started(&dataset, kind, Utc::now());
-                self.scans.start(self.pool.clone(), dataset, kind, self.stop.clone());
+                let watched_since = self.watches.scan_begins(dataset.id);
+                self.scans.start(self.pool.clone(), dataset, kind, watched_since, self.stop.clone());
             } else {
                 send_due_batches(&mut session, &dataset, self.stall_limit).await?;
             }
@@ -205,6 +212,12 @@ impl Books {
         client: &Client,
         dataset: &StoredDataset,
     ) -> anyhow::Result<Option<(DateTime<Utc>, ScanKind)>> {
+        if self.watches.is_opening(dataset.id) {
+            return Ok(None);
+        }
+        if self.watches.wants_scan(dataset.id) {
+            self.due_times.at_the_latest(dataset.id, ScanKind::Scan, Duration::ZERO);
+        }
         let now = Utc::now();
         // Where both are due, an audit does the work of a scan, too.
         for kind in [ScanKind::Audit, ScanKind::Scan] {

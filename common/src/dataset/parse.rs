@@ -143,9 +143,12 @@ required = true
 
     #[test]
     fn a_stored_spec_reads_back_equal() {
-        let dataset = parse(SMALLEST).unwrap();
-        let stored = serde_json::to_value(&dataset).unwrap();
-        assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
+        let continuous = SMALLEST.replace("[target]", "schedule = \"continuous\"\n[target]");
+        for text in [SMALLEST, &continuous] {
+            let dataset = parse(text).unwrap();
+            let stored = serde_json::to_value(&dataset).unwrap();
+            assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
+        }
     }
 
     #[test]
@@ -220,6 +223,7 @@ required = true
         let cases = [
             ("name = \"orders\"", "nmae = \"orders\"", "line 2", "unknown field `nmae`"),
             ("[target]", "schedule = \"hourly\"\n[target]", "key `schedule`", "five fields"),
+            ("[target]", "schedule = \"always\"\n[target]", "key `schedule`", "or `continuous`"),
             ("type = \"bigint\"", "type = \"int\"", "key `type`", "smallint, integer"),
             ("[target]", "[batch]\nmax_bytes = \"lots\"\n[target]", "key `max_bytes`", "orders.toml"),
             ("[target]", "[batch]\nmax_wait = \"5\"\n[target]", "key `max_wait`", "`5s`"),

@@ -9,8 +9,9 @@ use super::{
     column_check::check_columns,
     csv::Csv,
     partition::{MAX_FOLDERS, Partition},
+    schedule::{Cron, Schedule},
     source,
-    units::{HumanBytes, HumanDuration, Schedule},
+    units::{HumanBytes, HumanDuration},
 };
 
 /// Lineage column of every target table: `longshore.file.id`, a bigint.
@@ -32,7 +33,7 @@ pub struct Dataset {
     /// Glob patterns over the path below `source`; a file is taken if one matches.
     #[serde(default = "default_include")]
     pub include: Vec<String>,
-    /// When the scanner service lists the source.
+    /// When the scanner service looks for new files.
     #[serde(default = "default_schedule")]
     pub schedule: Schedule,
     /// How files become tasks.
@@ -80,7 +81,7 @@ pub struct Discovery {
     /// Folders below the source, by the time of their files: a scan lists only those from watermark − lookback to now.
     pub partition: Partition,
     /// When the scanner service compares the whole store with the ledger.
-    pub audit: Schedule,
+    pub audit: Cron,
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -130,12 +131,12 @@ fn default_include() -> Vec<String> {
 }
 
 fn default_schedule() -> Schedule {
-    checked_schedule("0 * * * *")
+    Schedule::Cron(checked_cron("0 * * * *"))
 }
 
-fn checked_schedule(cron: &str) -> Schedule {
-    match Schedule::try_from(cron.to_owned()) {
-        Ok(schedule) => schedule,
+fn checked_cron(text: &str) -> Cron {
+    match Cron::try_from(text.to_owned()) {
+        Ok(cron) => cron,
         Err(message) => unreachable!("{message}"),
     }
 }
@@ -158,7 +159,7 @@ impl Default for Discovery {
             on_change: OnChange::default(),
             follow_links: false,
             partition: Partition::default(),
-            audit: checked_schedule("0 3 * * *"),
+            audit: checked_cron("0 3 * * *"),
         }
     }
 }

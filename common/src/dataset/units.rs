@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A duration written for people: `5s`, `90m`, `24h`.
@@ -75,64 +74,9 @@ impl From<HumanBytes> for String {
     }
 }
 
-/// A cron expression of five fields, in UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Schedule(String);
-
-impl Schedule {
-    /// The next time after `now` at which the schedule is due; `None` if there is none.
-    pub fn next_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        croner::Cron::from_str(&self.0).ok()?.find_next_occurrence(&now, false).ok()
-    }
-}
-
-impl TryFrom<String> for Schedule {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let example =
-            "write minute, hour, day of month, month, day of week, such as `0 * * * *` for every hour";
-        if text.split_whitespace().count() != 5 {
-            return Err(format!("`{text}` is not a cron expression of five fields: {example}"));
-        }
-        match croner::Cron::from_str(&text) {
-            Ok(_) => Ok(Self(text)),
-            Err(error) => Err(format!("`{text}` is not a cron expression ({error}): {example}")),
-        }
-    }
-}
-
-impl From<Schedule> for String {
-    fn from(schedule: Schedule) -> Self {
-        schedule.0
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_hourly_schedule_is_due_at_the_next_full_hour() {
-        let schedule = Schedule::try_from("0 * * * *".to_owned()).unwrap();
-        let now = "2026-03-01T10:15:30Z".parse().unwrap();
-        assert_eq!(schedule.next_after(now), Some("2026-03-01T11:00:00Z".parse().unwrap()));
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_refused_with_an_example() {
-        for text in ["", "hourly", "* * * *", "0 0 * * * *", "61 * * * *"] {
-            let message = Schedule::try_from(text.to_owned()).unwrap_err();
-            assert!(message.contains("`0 * * * *`"), "{message}");
-        }
-    }
 
     #[test]
     fn sizes_are_read_back_exactly_as_they_were_written() {

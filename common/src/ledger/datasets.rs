@@ -90,7 +90,7 @@ pub struct DatasetSummary {
     pub target_table: String,
     /// Folder that is listed.
     pub source: String,
-    /// Cron expression.
+    /// Cron expression, or `continuous`.
     pub schedule: String,
     /// Files known.
     pub files: i64,
