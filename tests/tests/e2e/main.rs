@@ -9,6 +9,7 @@ mod changes;
 mod columns;
 mod commands;
 mod conformance;
+mod continuous;
 mod discovery;
 mod infer;
 mod kept_statements;
