@@ -39,18 +39,24 @@ impl Load {
 }
 
 impl<'a> Dataset<'a> {
-    /// Applies the spec under the figure's name, with a folder of its own as the source.
-    pub(crate) async fn create(
+    /// Applies the spec under the figure's name, with a folder of its own as the source, in which files need not settle.
+    pub(crate) async fn create(bench: &'a Bench, name: &'static str, spec: Table) -> anyhow::Result<Self> {
+        Self::create_settling(bench, name, spec, "0s").await
+    }
+
+    /// The same, with files that must settle.
+    pub(crate) async fn create_settling(
         bench: &'a Bench,
         name: &'static str,
         mut spec: Table,
+        settle: &str,
     ) -> anyhow::Result<Self> {
         let dataset = Self { bench, name };
         fs::create_dir_all(dataset.inbox())?;
         spec.insert("name".to_owned(), name.into());
         spec.insert("source".to_owned(), format!("file://{}", dataset.inbox().display()).into());
         spec.insert("target".to_owned(), toml! { table = (dataset.table()) }.into());
-        spec.insert("discovery".to_owned(), toml! { settle = "0s" }.into());
+        spec.insert("discovery".to_owned(), toml! { settle = (settle) }.into());
         let path = bench.folder.join("spec.toml");
         fs::write(&path, toml::to_string(&spec)?)?;
         bench.longshore.apply(&path).await?;

@@ -1,6 +1,7 @@
 //! The `longshore` command, as a user would run it.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -8,7 +9,10 @@ use std::{
 use anyhow::Context;
 use longshore_tests::child::{self, Printed};
 use serde_json::Value;
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::{Child, Command},
+    time::Instant,
+};
 
 use crate::{data::loans, peak, server::ScratchDatabase};
 
@@ -93,6 +97,14 @@ impl Longshore {
     /// The worker's command line, for the output.
     pub(crate) fn shown_worker(&self, concurrency: u32) -> String {
         format!("longshore {}", worker_arguments(&concurrency.to_string()).join(" "))
+    }
+
+    /// Starts a service, which ends when it is dropped; what it says goes to the file.
+    pub(crate) fn start_service(&self, arguments: &[&str], log: &Path) -> anyhow::Result<Child> {
+        let log = File::create(log)?;
+        let mut command = self.command(arguments);
+        command.stdout(log.try_clone()?).stderr(log);
+        child::start(command)
     }
 
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<Printed> {

@@ -100,6 +100,12 @@ impl Server {
         Ok(row.with_context(|| format!("failed: {query}"))?.try_get(0)?)
     }
 
+    /// One column of text.
+    pub(crate) async fn texts(&self, query: &str) -> anyhow::Result<Vec<String>> {
+        let rows = self.client.query(query, &[]).await.with_context(|| format!("failed: {query}"))?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
     /// Empties whatever loads fill, and writes what is left in memory: every run finds the server the same, and none
     /// pays for another.
     pub(crate) async fn start_even(&self) -> anyhow::Result<()> {

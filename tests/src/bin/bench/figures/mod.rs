@@ -8,6 +8,7 @@ mod rejects;
 mod replace;
 mod small_files;
 mod small_tasks;
+mod visible;
 mod wide_text;
 
 use std::pin::Pin;
@@ -26,6 +27,7 @@ pub(crate) const ALL: [Figure; 10] = [
     small_tasks::FIGURE,
     rejects::FIGURE,
     bad_files::FIGURE,
+    visible::FIGURE,
     memory::FIGURE,
     replace::FIGURE,
 ];
