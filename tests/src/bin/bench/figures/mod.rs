@@ -18,7 +18,7 @@ use longshore_tests::Goal;
 use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
-pub(crate) const ALL: [Figure; 10] = [
+pub(crate) const ALL: [Figure; 11] = [
     bulk::ONE,
     bulk::TWO,
     binary_copy::FIGURE,
