@@ -37,7 +37,8 @@ async fn apply(stage: &mut Stage, schedule: &str) {
 /// Whether the process has a watch of any folder.
 fn watches(process: &Process) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
-    open.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|target| target.ends_with("inotify"))
+    open.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .any(|target| target == Path::new("anon_inode:inotify"))
 }
 
 fn set_modified(path: &Path, time: SystemTime) {
@@ -177,6 +178,7 @@ async fn a_schedule_that_changes_is_followed_at_once() {
     stage.put("a.csv", loan_file(1..=2));
     apply(&mut stage, "continuous").await;
     scanner.logs("watching the folder").await;
+    assert!(watches(&scanner));
     loaded(&stage, 2).await;
     apply(&mut stage, "0 0 1 1 *").await;
     eventually("the end of the watch", || async { !watches(&scanner) }).await;
