@@ -133,13 +133,14 @@ impl Watches {
     }
 }
 
+/// Links may lead where nothing tells of what happens, and to one folder by several names.
 fn watchable(dataset: &StoredDataset) -> Option<LocalStore> {
-    if dataset.spec.schedule != Schedule::Continuous {
+    if dataset.spec.schedule != Schedule::Continuous || dataset.spec.discovery.follow_links {
         return None;
     }
     match Store::of(&dataset.spec) {
         Ok(Store::Local(store)) => Some(store),
-        // Its scans say why.
-        Err(_) => None,
+        // Where the store has no name, its scans say why.
+        Ok(Store::Bucket(_)) | Err(_) => None,
     }
 }

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use longshore_tests::{Process, Stage, eventually, loan_file};
+use longshore_tests::{Process, S3Server, Stage, eventually, loan_file};
+
+use crate::s3::spec_with;
 
 const SCANS: &str = "SELECT count(*) FROM longshore.scan WHERE finished_time IS NOT NULL AND error IS NULL";
 
@@ -204,4 +206,25 @@ async fn two_scanners_that_watch_the_same_folder_load_each_file_once() {
     for scanner in &scanners {
         assert!(!scanner.log().contains("fails"), "{}", scanner.log());
     }
+}
+
+#[tokio::test]
+async fn a_bucket_is_listed_often_enough_and_so_is_a_folder_whose_links_are_followed() {
+    let (mut stage, server) = (continuous_stage().await, S3Server::start().await);
+    server.create_bucket("harbour");
+    stage.environment.extend(server.environment());
+    let _services = [stage.spawn(&["scanner"]), stage.spawn(&["worker"])];
+    stage.ok(&["dataset", "apply", &spec_with(&stage, "s3://harbour/loans", "")]).await;
+    eventually("a scan of the bucket", || async { stage.number(SCANS).await >= 2 }).await;
+    server.put("harbour", "loans/a.csv", loan_file(1..=2));
+    loaded(&stage, 2).await;
+    let folder = format!("file://{}", stage.inbox.display());
+    stage.ok(&["dataset", "apply", &spec_with(&stage, &folder, "follow_links = true")]).await;
+    let before = stage.number(SCANS).await;
+    eventually("a scan of the folder", || async { stage.number(SCANS).await >= before + 2 }).await;
+    let elsewhere = stage.folder().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, stage.inbox.join("link")).unwrap();
+    fs::write(elsewhere.join("b.csv"), loan_file(3..=4)).unwrap();
+    loaded(&stage, 4).await;
 }
