@@ -111,7 +111,7 @@ required = true
         assert_eq!(dataset.csv.null, ["", "NA"]);
         assert!(!dataset.discovery.follow_links);
         assert_eq!(dataset.columns[0].header_name(), "id");
-        assert_eq!(dataset.discovery.audit.to_string(), "0 3 * * *");
+        assert_eq!(String::from(dataset.discovery.audit.clone()), "0 3 * * *");
         assert_eq!(String::from(dataset.discovery.partition), "");
     }
 
