@@ -1,6 +1,8 @@
 //! Sources whose folders are named after the time of their files.
 
-use longshore_tests::{Stage, loan_file};
+use longshore_tests::{S3Server, Stage, loan_file};
+
+use crate::s3::spec_with;
 
 async fn with_partition(text: &str) -> Stage {
     let stage = Stage::new().await;
@@ -62,4 +64,30 @@ async fn a_new_partition_is_scanned_whole_once() {
     stage.put(&format!("{}/2.csv", folder(&stage, -900).await), loan_file(2..=2));
     stage.apply_loans(&[("[discovery]", "[discovery]\npartition = \"%Y/%m/%d\"")]).await;
     assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+}
+
+#[tokio::test]
+async fn a_bucket_is_scanned_by_its_folders_and_audited_whole() {
+    let (mut stage, server) = (Stage::new().await, S3Server::start().await);
+    server.create_bucket("harbour");
+    stage.environment.extend(server.environment());
+    let spec = spec_with(&stage, "s3://harbour/loans", "partition = \"day=%Y-%m-%d\"");
+    stage.ok(&["dataset", "apply", &spec]).await;
+    let key = |day: &str, name: &str| format!("loans/day={day}/{name}");
+    let today = folder(&stage, 0).await[..10].replace('/', "-");
+    server.put("harbour", &key(&today, "a.csv"), loan_file(1..=1));
+    server.put("harbour", "loans2/a.csv", loan_file(9..=9));
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
+    stage.drain().await;
+    server.put("harbour", &key(&today, "b.csv"), loan_file(2..=2));
+    server.put("harbour", &key("2020-01-01", "c.csv"), loan_file(3..=3));
+    let counts = stage.scan().await["scans"][0]["counts"].clone();
+    assert_eq!((&counts["listed"], &counts["new"]), (&2.into(), &1.into()));
+    let audit = stage.run(&["audit", "--flush", "--json"]).await.json()["scans"][0].clone();
+    assert_eq!((&audit["counts"]["listed"], &audit["audit"]["missed"]["files"]), (&3.into(), &1.into()));
+    server.remove("harbour", &key(&today, "a.csv"));
+    let gone = stage.ok(&["audit", "--json"]).await.json()["scans"][0]["audit"]["gone"].clone();
+    assert_eq!((&gone["loaded"]["files"], &gone["not_loaded"]["files"]), (&1.into(), &0.into()), "{gone}");
+    stage.drain().await;
+    stage.assert_each_loan_once(3).await;
 }
