@@ -238,12 +238,17 @@ impl Stage {
     /// The file must have more than a megabyte, or it is read before the first heartbeat.
     pub async fn worker_in_mid_load(&self, environment: &[(&str, &str)]) -> Process {
         let worker = self.spawn_slow_worker(600, environment);
+        self.is_in_mid_load().await;
+        worker
+    }
+
+    /// Waits until the only load has come so far.
+    pub async fn is_in_mid_load(&self) {
         let reading =
             "SELECT count(*) FROM longshore.task JOIN longshore.attempt ON attempt.task_id = task.id
             WHERE task.status = 'PROCESSING' AND attempt.bytes_read > 0 AND attempt.finished_time IS NULL";
         eventually("PROCESSING with bytes", || async { self.number(reading).await == 1 }).await;
         assert_eq!(self.loans().await.0, 0);
-        worker
     }
 
     /// Scans, sends and publishes everything that lies in the inbox; gives the report.

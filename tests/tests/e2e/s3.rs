@@ -104,7 +104,9 @@ async fn a_worker_that_loses_the_store_in_mid_load_tries_again() {
     let through_proxy = server.environment_at(proxy.address());
     let through_proxy: Vec<_> =
         through_proxy.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let worker = stage.worker_in_mid_load(&through_proxy).await;
+    // What is buffered between here and the store is read to its end first.
+    let worker = stage.spawn_slow_worker(150, &through_proxy);
+    stage.is_in_mid_load().await;
     proxy.refuse(true);
     proxy.reset();
     eventually("the attempt ends", || async {
