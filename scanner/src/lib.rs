@@ -5,6 +5,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
 
+mod after_load;
+mod after_loads;
 mod answer;
 mod audit;
 mod batching;
@@ -23,6 +25,8 @@ mod trouble;
 mod wake;
 mod watch;
 
+pub use after_load::AfterLoadReport;
+pub use after_loads::work_off_all;
 pub use batching::{BatchReport, HeldBack};
 pub use relay::Relay;
 pub use rescue::Rescuer;

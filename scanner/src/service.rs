@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    after_loads::{self, AfterLoads},
     relay::Relay,
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
@@ -48,8 +49,9 @@ fn tick(text: &str) -> Result<Duration, String> {
     if is_allowed { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
-/// Connections the service needs: one a scan or a look, one for the books and one for the relay.
-pub const POOL_SIZE: usize = MAX_SCANS + MAX_LOOKS + 2;
+/// Connections the service needs: one a scan or a look, one for the books, one for the relay, and those of the step after the
+/// load.
+pub const POOL_SIZE: usize = MAX_SCANS + MAX_LOOKS + 2 + after_loads::MAX_AT_ONCE + 1;
 
 /// Runs until `stop` is cancelled; then finishes the batch and the confirms in hand and returns.
 pub async fn run(
@@ -65,9 +67,14 @@ pub async fn run(
     let relaying =
         relay_until(stop.clone(), database, pool.clone(), Relay::new(queue, stall_limit), config.tick);
     let relay = tokio::spawn(relaying);
+    let after_loads = AfterLoads::new(pool.clone(), stall_limit, config.tick, stop.clone());
+    let after_loads = tokio::spawn(after_loads.run());
     Books::new(pool, &config, stop).run(config.tick).await;
     if let Err(error) = relay.await {
         error!("the relay ended abnormally: {error}");
+    }
+    if let Err(error) = after_loads.await {
+        error!("the step after the load ended abnormally: {error}");
     }
     info!("scanner stopped: told to");
 }

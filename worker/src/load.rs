@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
+    dataset::AfterLoad,
     edge,
     ledger::{self, Claim},
     store::Store,
@@ -120,6 +121,9 @@ async fn conclude(
     if !carved.is_empty() {
         let carved: Vec<_> = carved.iter().map(|(file, reason)| (file.id, reason.as_str())).collect();
         ledger::carve_out(transaction, claim.task_id, &carved).await?;
+    }
+    if committed.is_loaded() && claim.spec.discovery.after_load != AfterLoad::Keep {
+        ledger::plan_after_load(transaction, claim.task_id, claim.attempt).await?;
     }
     // The fence, as the last statement before COMMIT: whoever took this task over has raised its attempt, and then
     // nothing of what this attempt did may stay.

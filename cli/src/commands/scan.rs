@@ -11,7 +11,9 @@ use longshore_common::{
     queue::Queue,
     shutdown,
 };
-use longshore_scanner::{Relay, Rescuer, ScanMode, ScanOptions, ScanReport, scan_dataset};
+use longshore_scanner::{
+    AfterLoadReport, Relay, Rescuer, ScanMode, ScanOptions, ScanReport, scan_dataset, work_off_all,
+};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -47,6 +49,7 @@ pub(super) struct Report {
     pub(super) failed: Vec<FailedScan>,
     rescued: u64,
     published: u64,
+    after_load: AfterLoadReport,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,14 +95,20 @@ pub(super) async fn scan_all(
             break;
         }
     }
-    let (rescued, published) = if stop.is_cancelled() {
-        (0, 0)
+    let (rescued, published, after_load) = if stop.is_cancelled() {
+        (0, 0, AfterLoadReport::default())
     } else {
         queue.wait_until_ready(servers.database.wait.connect_timeout).await?;
-        relay(&pool, queue, limits, &stop).await?
+        let stall_limit = limits.stall_limit;
+        let (rescued, published) = relay(&pool, queue, limits, &stop).await?;
+        let after_load = work_off_all(&pool, stall_limit, AFTER_LOAD_LIMIT, &stop).await?;
+        (rescued, published, after_load)
     };
-    Ok(Report { scans, failed, rescued, published })
+    Ok(Report { scans, failed, rescued, published, after_load })
 }
+
+/// What a scan spends at most on files that were loaded before.
+const AFTER_LOAD_LIMIT: Duration = Duration::from_secs(30);
 
 async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<String>> {
     let all = ledger::dataset_names(&*pool.get().await?).await?;
@@ -181,7 +190,29 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
         output::print(&format!("{}: failed: {}", failed.dataset, output::one_line(&failed.error)))?;
     }
     let published = output::counted(report.published, "task");
-    output::print(&format!("published {published}, rescued {}", report.rescued))
+    output::print(&format!("published {published}, rescued {}", report.rescued))?;
+    print_after_load(&report.after_load)
+}
+
+/// Nothing where nothing was to do.
+fn print_after_load(report: &AfterLoadReport) -> anyhow::Result<()> {
+    let AfterLoadReport { moved, deleted, gone, left, failed } = *report;
+    let done = [
+        (moved, "moved"),
+        (deleted, "deleted"),
+        (gone, "gone already"),
+        (left, "left in place"),
+        (failed, "to be tried again"),
+    ];
+    let done: Vec<String> = done
+        .into_iter()
+        .filter(|(files, _)| *files > 0)
+        .map(|(files, what)| format!("{} {what}", output::thousands(files)))
+        .collect();
+    match done.is_empty() {
+        true => Ok(()),
+        false => output::print(&format!("loaded files: {}", done.join(", "))),
+    }
 }
 
 fn print_scan(scan: &ScanReport) -> anyhow::Result<()> {

@@ -75,7 +75,7 @@ fn failing(dataset: FailingDataset) -> Failing {
 }
 
 fn print(status: &Status) -> anyhow::Result<()> {
-    let Overview { files, tasks, rows, .. } = &status.overview;
+    let Overview { files, tasks, rows, after_load, .. } = &status.overview;
     let mut lines: Vec<(&str, Vec<(&str, i64)>)> = vec![
         ("files", vec![("SCANNED", files.scanned), ("SENT_FOR_ETL", files.sent_for_etl)]),
         (
@@ -89,6 +89,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
         ),
         ("rows", vec![("read", rows.read), ("loaded", rows.loaded), ("rejected", rows.rejected)]),
     ];
+    if after_load.open > 0 {
+        lines.push(("after load", vec![("open", after_load.open), ("failing", after_load.failing)]));
+    }
     if let Some(queue) = status.queue {
         lines.push(("queue", vec![("ready", queue.ready.into()), ("consumers", queue.consumers.into())]));
     }
@@ -152,7 +155,7 @@ async fn watch(pool: &Pool) -> anyhow::Result<ExitCode> {
 }
 
 fn counts(overview: &Overview) -> String {
-    let Overview { files, tasks, rows, rows_in_progress } = overview;
+    let Overview { files, tasks, rows, rows_in_progress, .. } = overview;
     let failed = if tasks.failed > 0 { format!(" ({} failed)", tasks.failed) } else { String::new() };
     format!(
         "{} files, {}/{} tasks{failed}, {} rows, {} rejected",

@@ -1,3 +1,4 @@
+mod after_load;
 mod changes;
 mod moments;
 mod state;

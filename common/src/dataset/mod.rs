@@ -1,6 +1,7 @@
 //! The dataset spec: what a user writes in TOML, checked once, and stored in Postgres as JSON.
 //! Pure: no I/O and no clock.
 
+mod after_load;
 mod column;
 mod column_check;
 mod column_type;
@@ -14,6 +15,7 @@ mod source;
 mod spec;
 mod units;
 
+pub use after_load::AfterLoad;
 pub use column::Column;
 pub use column_check::MAX_COLUMNS;
 pub use column_type::ColumnType;

@@ -15,12 +15,20 @@ pub fn parse_spec(
         message,
     })?;
     let mut dataset: Dataset = toml::from_str(&expanded).map_err(|error| syntax(path, &expanded, &error))?;
-    let trimmed = dataset.source.trim_end_matches('/').len();
-    if dataset.source.len() > trimmed && trimmed > "file://".len() {
-        dataset.source.truncate(trimmed);
+    trim_slashes(&mut dataset.source);
+    if let Some(move_to) = &mut dataset.discovery.move_to {
+        trim_slashes(move_to);
     }
     dataset.check().map_err(|(key, message)| SpecError::Rule { path: path.to_owned(), key, message })?;
     Ok(dataset)
+}
+
+/// `file:///` alone keeps its slashes: it is the root.
+fn trim_slashes(url: &mut String) {
+    let trimmed = url.trim_end_matches('/').len();
+    if trimmed > "file://".len() {
+        url.truncate(trimmed);
+    }
 }
 
 fn syntax(path: &str, text: &str, error: &toml::de::Error) -> SpecError {

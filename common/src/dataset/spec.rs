@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    after_load::{AfterLoad, check_move_to},
     column::Column,
     column_check::check_columns,
     csv::Csv,
@@ -82,6 +83,10 @@ pub struct Discovery {
     pub partition: Partition,
     /// When the scanner service compares the whole store with the ledger.
     pub audit: Cron,
+    /// What becomes of a file once its rows are in the table.
+    pub after_load: AfterLoad,
+    /// Where a file is moved to: the URL of a folder or prefix without a trailing slash; only with [`AfterLoad::Move`].
+    pub move_to: Option<String>,
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -160,6 +165,8 @@ impl Default for Discovery {
             follow_links: false,
             partition: Partition::default(),
             audit: checked_cron("0 3 * * *"),
+            after_load: AfterLoad::Keep,
+            move_to: None,
         }
     }
 }
@@ -183,6 +190,7 @@ impl Dataset {
     fn check_keys(&self) -> Result<(), BrokenRule> {
         self.check_name()?;
         self.check_source()?;
+        check_move_to(self.discovery.after_load, self.discovery.move_to.as_deref(), &self.source)?;
         self.check_limits()?;
         self.csv.check()?;
         self.check_target()

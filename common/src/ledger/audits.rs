@@ -45,7 +45,8 @@ pub async fn note_listed(
     Ok(())
 }
 
-/// Ends the comparison: known files below `source_uri` whose names were not listed. What lies below a folder that could not
+/// Ends the comparison: known files below `source_uri` whose names were not listed, but those that we moved or deleted
+/// ourselves. What lies below a folder that could not
 /// be looked at may still be there, and is not among them.
 pub async fn find_gone(
     client: &Client,
@@ -55,14 +56,18 @@ pub async fn find_gone(
     client.batch_execute("ANALYZE pg_temp.listed_by_audit").await?;
     let row = client
         .query_one(
-            "WITH gone AS MATERIALIZED (
-                 SELECT DISTINCT ON (file.uri) file.uri, task.status IS NOT DISTINCT FROM 'LOADED' AS is_loaded
+            "WITH absent AS (
+                 SELECT DISTINCT ON (file.uri) file.id, file.uri, task.status IS NOT DISTINCT FROM 'LOADED' AS is_loaded
                  FROM longshore.file LEFT JOIN longshore.task ON task.id = file.task_id
                  WHERE file.dataset_id = $1 AND NOT file.is_ignored AND starts_with(file.uri, $2)
                    AND NOT EXISTS (SELECT FROM pg_temp.listed_by_audit AS listed WHERE listed.uri = file.uri)
                    AND NOT EXISTS (SELECT FROM pg_temp.listed_by_audit AS listed
                                    WHERE listed.is_unreadable AND starts_with(file.uri, rtrim(listed.uri, '/') || '/'))
                  ORDER BY file.uri, file.id DESC
+             ), gone AS MATERIALIZED (
+                 SELECT uri, is_loaded FROM absent
+                 WHERE NOT EXISTS (SELECT FROM longshore.after_load
+                                   WHERE after_load.file_id = absent.id AND outcome IN ('MOVED', 'DELETED'))
              )
              SELECT count(*) FILTER (WHERE is_loaded), count(*) FILTER (WHERE NOT is_loaded),
                     ARRAY(SELECT uri FROM gone WHERE is_loaded LIMIT 20),

@@ -12,6 +12,8 @@ pub enum Lock {
     Task(i64),
     /// A dataset's scan and batching.
     Scan(i32),
+    /// What becomes of a dataset's loaded files.
+    AfterLoad(i32),
     /// The relay: one at a time publishes.
     Relay,
     /// One at a time rescues tasks: two would take each other's looks at a lease for its holder.
@@ -20,6 +22,7 @@ pub enum Lock {
 
 // First half of our two-part keys; the one-part keys are the tasks' leases.
 pub(super) const SCAN_CLASS: i32 = 71_624;
+const AFTER_LOAD_CLASS: i32 = 71_625;
 /// Of the locks of which there is one.
 pub(crate) const SINGLE_CLASS: i32 = 71_623;
 /// Migrations queue.
@@ -35,6 +38,7 @@ impl Lock {
         match self {
             Self::Task(key) => ((key >> 32) & 0xffff_ffff, key & 0xffff_ffff, 1),
             Self::Scan(dataset_id) => (i64::from(SCAN_CLASS), i64::from(dataset_id), 2),
+            Self::AfterLoad(dataset_id) => (i64::from(AFTER_LOAD_CLASS), i64::from(dataset_id), 2),
             Self::Relay => (i64::from(SINGLE_CLASS), i64::from(RELAY_KEY), 2),
             Self::Rescue => (i64::from(SINGLE_CLASS), i64::from(RESCUE_KEY), 2),
         }
@@ -57,7 +61,7 @@ async fn call(client: &Client, function: &str, lock: Lock) -> Result<bool, tokio
         Lock::Task(key) => {
             client.query_typed_one(&format!("SELECT {function}($1)"), &[(&key, Type::INT8)]).await?
         }
-        Lock::Scan(_) | Lock::Relay | Lock::Rescue => {
+        Lock::Scan(_) | Lock::AfterLoad(_) | Lock::Relay | Lock::Rescue => {
             let (class, key, _) = lock.parts();
             let sql = format!("SELECT {function}($1::integer, $2::integer)");
             client.query_typed_one(&sql, &[(&class, Type::INT8), (&key, Type::INT8)]).await?

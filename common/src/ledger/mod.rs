@@ -1,6 +1,7 @@
 //! The books: all SQL on schema `longshore`, one module a concern. Every statement stands next to the function that
 //! runs it; no other crate writes SQL on these tables.
 
+mod after_load;
 mod apply;
 mod audits;
 mod claims;
@@ -26,6 +27,10 @@ mod target;
 mod tasks;
 mod waiting;
 
+pub use after_load::{
+    AfterLoadCounts, AfterLoadRecord, DueAfterLoad, datasets_with_due_after_loads, due_after_loads,
+    has_failing_after_loads, plan_after_load, record_after_loads,
+};
 pub use apply::{Applied, apply};
 pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};
 pub use claims::{

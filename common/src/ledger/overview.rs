@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::waiting::IS_WAITING;
+use super::{after_load::AfterLoadCounts, waiting::IS_WAITING};
 
 /// Files, tasks and rows in numbers.
 #[derive(Debug, Clone, Serialize)]
@@ -14,6 +14,8 @@ pub struct Overview {
     pub tasks: TaskCounts,
     /// Rows of loaded files that are in their tables now.
     pub rows: RowCounts,
+    /// Loaded files that are still to be moved or deleted.
+    pub after_load: AfterLoadCounts,
     /// Rows that running loads have read so far, as of their last heartbeat.
     #[serde(skip)]
     pub rows_in_progress: i64,
@@ -60,7 +62,8 @@ pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error
         .query_one(
             &format!(
                 "SELECT file.scanned, file.sent_for_etl, task.new, task.processing, task.loaded, task.failed,
-                    load.rows_read, load.rows_loaded, load.rows_rejected, running.rows_read
+                    load.rows_read, load.rows_loaded, load.rows_rejected, running.rows_read,
+                    after_load.open, after_load.failing
              FROM (SELECT count(*) FILTER (WHERE {IS_WAITING}) AS scanned,
                           count(task_id) AS sent_for_etl FROM longshore.file) AS file,
                   (SELECT count(*) FILTER (WHERE status = 'NEW') AS new,
@@ -72,7 +75,9 @@ pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error
                           coalesce(sum(rows_rejected), 0)::bigint AS rows_rejected
                    FROM longshore.file_load WHERE removed_time IS NULL) AS load,
                   (SELECT coalesce(sum(rows_read), 0)::bigint AS rows_read
-                   FROM longshore.attempt WHERE finished_time IS NULL) AS running"
+                   FROM longshore.attempt WHERE finished_time IS NULL) AS running,
+                  (SELECT count(*) AS open, count(*) FILTER (WHERE tries > 0) AS failing
+                   FROM longshore.after_load WHERE done_time IS NULL) AS after_load"
             ),
             &[],
         )
@@ -87,6 +92,7 @@ pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error
         },
         rows: RowCounts { read: row.try_get(6)?, loaded: row.try_get(7)?, rejected: row.try_get(8)? },
         rows_in_progress: row.try_get(9)?,
+        after_load: AfterLoadCounts { open: row.try_get(10)?, failing: row.try_get(11)? },
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod cause;
+mod after_load;
 mod file;
 mod key;
 mod listed;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 pub use bucket::Bucket;
 pub use file::{LastCheck, OpenFile, StoreError, StoredFile};
 pub use key::canonical_object_uri;
+pub use after_load::{AfterLoadOutcome, AfterLoadStep, LoadedFile};
 pub use listed::{Listed, SkipReason, Skipped};
 pub use local::LocalStore;
 pub use local_file::OpenLocalFile;

@@ -25,7 +25,8 @@ async fn sample_files_are_loaded_and_agree_with_their_checksum() {
     let expected = format!(
         "{{\"files\":{{\"SCANNED\":0,\"SENT_FOR_ETL\":7}},\
          \"tasks\":{{\"NEW\":0,\"PROCESSING\":0,\"LOADED\":{tasks},\"FAILED\":0}},\
-         \"rows\":{{\"read\":5000,\"loaded\":4970,\"rejected\":30}},\"queue\":{{\"ready\":0,\"consumers\":0}}}}\n"
+         \"rows\":{{\"read\":5000,\"loaded\":4970,\"rejected\":30}},\
+         \"after_load\":{{\"open\":0,\"failing\":0}},\"queue\":{{\"ready\":0,\"consumers\":0}}}}\n"
     );
     assert_eq!(status, expected);
 }

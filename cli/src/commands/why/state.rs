@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_common::ledger::{self, FileVersion, NewerVersion, RowCounts, TaskHistory, WaitingBatch};
 
-use super::{changes, moments::moment, unsettled};
+use super::{after_load, changes, moments::moment, unsettled};
 use crate::output::{counted, one_line, thousands, time};
 
 /// Of a task.
@@ -32,6 +32,7 @@ pub(super) fn of_version(version: &FileVersion, now: DateTime<Utc>) -> Vec<Strin
             let rejects_of = version.removed_time.is_none().then_some(version.file_name.as_str());
             let mut lines = loaded(task, version.rows.as_ref(), rejects_of, now);
             lines.push(changes::since(version, now));
+            lines.extend(version.after_load.as_ref().map(|record| after_load::told(record, now)));
             lines
         }
         (None, None) if version.status == "IGNORED" => changes::ignored(version),

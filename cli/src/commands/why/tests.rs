@@ -79,6 +79,7 @@ fn version(task: Option<TaskHistory>) -> FileVersion {
         status: task.as_ref().map_or("SCANNED".to_owned(), |task| task.status.clone()),
         superseded_by: None,
         rows: None,
+        after_load: None,
         removed_time: None,
         replaced_by: None,
         on_change: OnChange::Replace,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::task::{self, TaskHistory};
 use crate::{
     dataset::{Batch, Discovery, HumanDuration, OnChange},
-    ledger::{listing::FILE_STATE, overview::RowCounts, waiting::IS_WAITING},
+    ledger::{after_load::AfterLoadRecord, listing::FILE_STATE, overview::RowCounts, waiting::IS_WAITING},
 };
 
 /// One version of a file.
@@ -34,6 +34,8 @@ pub struct FileVersion {
     pub superseded_by: Option<i64>,
     /// Its rows, if it was loaded.
     pub rows: Option<RowCounts>,
+    /// What becomes of the file itself now that it is loaded, if its dataset moves or deletes such files.
+    pub after_load: Option<AfterLoadRecord>,
     /// When they were removed from their tables again.
     pub removed_time: Option<DateTime<Utc>>,
     /// The newer version whose load removed them; `None` if an operator unloaded them.
@@ -68,13 +70,16 @@ pub(super) async fn read(
                     file.created_time, file.superseded_by, file.dataset_id, file.task_id, file.is_ignored,
                     {FILE_STATE} AS state,
                     file_load.rows_read, file_load.rows_loaded, file_load.rows_rejected, file_load.removed_time,
-                    file_load.replaced_by, coalesce(dataset_version.spec -> 'discovery', '{{}}') AS discovery
+                    file_load.replaced_by, coalesce(dataset_version.spec -> 'discovery', '{{}}') AS discovery,
+                    after_load.outcome, after_load.reason, after_load.moved_to, after_load.tries, after_load.due_time,
+                    after_load.done_time
              FROM longshore.file
              JOIN longshore.dataset ON dataset.id = file.dataset_id
              JOIN longshore.dataset_version
                ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
              LEFT JOIN longshore.task ON task.id = file.task_id
              LEFT JOIN longshore.file_load ON file_load.file_id = file.id
+             LEFT JOIN longshore.after_load ON after_load.file_id = file.id
              WHERE file.uri = $1
              ORDER BY file.id DESC"),
             &[&uri],
@@ -106,6 +111,7 @@ async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, t
         status: row.try_get("state")?,
         superseded_by: row.try_get("superseded_by")?,
         rows: rows_of(row)?,
+        after_load: after_load_of(row)?,
         removed_time: row.try_get("removed_time")?,
         replaced_by: row.try_get("replaced_by")?,
         on_change,
@@ -117,6 +123,18 @@ async fn version(snapshot: &Transaction<'_>, row: &Row) -> Result<FileVersion, t
 fn rows_of(row: &Row) -> Result<Option<RowCounts>, tokio_postgres::Error> {
     let Some(read) = row.try_get("rows_read")? else { return Ok(None) };
     Ok(Some(RowCounts { read, loaded: row.try_get("rows_loaded")?, rejected: row.try_get("rows_rejected")? }))
+}
+
+fn after_load_of(row: &Row) -> Result<Option<AfterLoadRecord>, tokio_postgres::Error> {
+    let Some(tries) = row.try_get("tries")? else { return Ok(None) };
+    Ok(Some(AfterLoadRecord {
+        outcome: row.try_get("outcome")?,
+        reason: row.try_get("reason")?,
+        moved_to: row.try_get("moved_to")?,
+        tries,
+        due_time: row.try_get("due_time")?,
+        done_time: row.try_get("done_time")?,
+    }))
 }
 
 /// The dataset's SCANNED files, of which there is at least one.

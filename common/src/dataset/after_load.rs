@@ -1,0 +1,114 @@
+//! What becomes of a file once its rows are in the table.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::spec::BrokenRule;
+
+/// What becomes of a file once its rows are in the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterLoad {
+    /// It stays where it is.
+    #[default]
+    Keep,
+    /// It goes below `discovery.move_to`.
+    Move,
+    /// It is removed.
+    Delete,
+}
+
+const KEY: &str = "discovery.move_to";
+
+/// Checks `move_to` against what is to be done and where the files come from, a URL that is checked already.
+pub(super) fn check_move_to(
+    after_load: AfterLoad,
+    move_to: Option<&str>,
+    source: &str,
+) -> Result<(), BrokenRule> {
+    let target = match (after_load, move_to) {
+        (AfterLoad::Move, Some(target)) => target,
+        (AfterLoad::Move, None) => {
+            let message = "`after_load = \"move\"` needs to know where to, such as `file:///srv/archive`";
+            return Err((KEY, message.to_owned()));
+        }
+        (_, Some(_)) => return Err((KEY, "goes only with `after_load = \"move\"`".to_owned())),
+        (_, None) => return Ok(()),
+    };
+    // The text is not repeated: what stands before an `@` may be a secret.
+    let refuse = |message: &str| Err((KEY, message.to_owned()));
+    let allowed = "allowed is an absolute folder such as `file:///srv/archive`";
+    let (Some(target_path), Some(source_path)) = (local_path(target), local_path(source)) else {
+        return refuse(allowed);
+    };
+    if target_path.starts_with(&source_path) || source_path.starts_with(&target_path) {
+        return refuse(
+            "must lie apart from `source`, neither below nor above it, or moved files would be found again",
+        );
+    }
+    Ok(())
+}
+
+/// Decoded and without `..`: one path may be written in several ways.
+fn local_path(url: &str) -> Option<PathBuf> {
+    let url = Url::parse(url).ok()?;
+    let is_plain =
+        url.scheme() == "file" && url.host().is_none() && url.query().is_none() && url.fragment().is_none();
+    url.to_file_path().ok().filter(|_| is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::parse_spec;
+
+    const SPEC: &str = r#"
+name = "orders"
+source = "file:///srv/orders"
+target.table = "reporting.orders"
+columns = [{ name = "id", type = "bigint" }]
+[discovery]
+"#;
+
+    fn discovery(keys: &str) -> Result<crate::dataset::Discovery, String> {
+        let parsed = parse_spec("orders.toml", &format!("{SPEC}{keys}"), |_| None);
+        parsed.map(|dataset| dataset.discovery).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_becomes_of_loaded_files_is_read_and_kept_by_default() {
+        assert_eq!(discovery("").unwrap().after_load, AfterLoad::Keep);
+        assert_eq!(discovery("after_load = \"delete\"").unwrap().after_load, AfterLoad::Delete);
+        let moving = discovery("after_load = \"move\"\nmove_to = \"file:///srv/archive/\"").unwrap();
+        assert_eq!(
+            (moving.after_load, moving.move_to.as_deref()),
+            (AfterLoad::Move, Some("file:///srv/archive"))
+        );
+    }
+
+    #[test]
+    fn a_target_of_moves_that_a_scan_would_find_again_is_refused() {
+        let move_to = |url: &str| format!("after_load = \"move\"\nmove_to = \"{url}\"");
+        let cases = [
+            ("after_load = \"archive\"".to_owned(), "key `after_load`", "`keep`, `move`, `delete`"),
+            ("after_load = \"move\"".to_owned(), "key `discovery.move_to`", "file:///srv/archive"),
+            ("move_to = \"file:///srv/archive\"".to_owned(), "key `discovery.move_to`", "only with"),
+            (move_to("srv/archive"), "key `discovery.move_to`", "file:///srv/archive"),
+            (move_to("file:///srv/archive?a=b"), "key `discovery.move_to`", "absolute folder"),
+            (move_to("s3://bucket/archive"), "key `discovery.move_to`", "absolute folder"),
+            (move_to("file://host/srv/archive"), "key `discovery.move_to`", "absolute folder"),
+            (move_to("file:///srv/orders"), "key `discovery.move_to`", "apart from `source`"),
+            (move_to("file:///srv/orders/done/"), "key `discovery.move_to`", "apart from `source`"),
+            (move_to("file:///srv/x/../%6frders/done"), "key `discovery.move_to`", "apart from `source`"),
+            (move_to("file:///srv"), "key `discovery.move_to`", "apart from `source`"),
+            (move_to("file:///"), "key `discovery.move_to`", "apart from `source`"),
+        ];
+        for (keys, place, allowed) in cases {
+            let message = discovery(&keys).unwrap_err();
+            assert!(message.contains(place) && message.contains(allowed), "{keys}: {message}");
+        }
+        assert!(discovery(&move_to("file:///srv/orders-done")).is_ok());
+    }
+}

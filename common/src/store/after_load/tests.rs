@@ -1,0 +1,185 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::PathBuf,
+};
+
+use tempfile::TempDir;
+use url::Url;
+
+use super::{super::time::microseconds, *};
+
+struct Folders(TempDir);
+
+impl Folders {
+    fn new() -> Self {
+        let folders = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(folders.inbox()).unwrap();
+        folders
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.0.path().join("inbox")
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.0.path().join("archive")
+    }
+
+    fn put(&self, name: &str, content: &str) -> LoadedFile {
+        let path = self.inbox().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        let stored = StoredFile {
+            uri: Url::from_file_path(&path).unwrap().into(),
+            modified_time: microseconds(metadata.mtime(), metadata.mtime_nsec()),
+            size_in_bytes: content.len().try_into().unwrap(),
+            etag: String::new(),
+        };
+        LoadedFile { id: 7, stored }
+    }
+
+    fn take(&self, action: Action, file: &LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
+        let source = Url::from_file_path(self.inbox()).unwrap();
+        LocalFiles::new(source.as_str(), action).unwrap().take(file)
+    }
+
+    fn delete(&self, file: &LoadedFile) -> AfterLoadOutcome {
+        self.take(Action::Delete, file).unwrap()
+    }
+
+    fn moving(&self) -> Action {
+        Action::Move { archive: Url::from_file_path(self.archive()).unwrap().into() }
+    }
+
+    fn hidden(&self, file: &LoadedFile) -> PathBuf {
+        self.inbox().join(format!(".longshore-{}", file.stored.identity(0).simple()))
+    }
+}
+
+fn is_left(outcome: &AfterLoadOutcome) -> bool {
+    matches!(outcome, AfterLoadOutcome::Left(_))
+}
+
+#[test]
+fn a_deletion_that_was_cut_off_is_finished_and_one_that_was_done_is_known() {
+    let folders = Folders::new();
+    let file = folders.put("a.csv", "old");
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&file)).unwrap();
+    assert_eq!(folders.delete(&file), AfterLoadOutcome::Deleted);
+    assert!(fs::read_dir(folders.inbox()).unwrap().next().is_none());
+    assert_eq!(folders.delete(&file), AfterLoadOutcome::Gone);
+}
+
+#[test]
+fn another_version_is_never_deleted_wherever_it_is_met() {
+    let folders = Folders::new();
+    let old = folders.put("a.csv", "old");
+    folders.put("a.csv", "newer");
+    assert!(is_left(&folders.delete(&old)));
+    // It came between the look and the rename, and the process died before it could go back.
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&old)).unwrap();
+    assert!(is_left(&folders.delete(&old)));
+    assert_eq!(fs::read_to_string(folders.inbox().join("a.csv")).unwrap(), "newer");
+    // The same, but its name is taken by now: both are kept.
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&old)).unwrap();
+    folders.put("a.csv", "newest");
+    let AfterLoadOutcome::Left(reason) = folders.delete(&old) else { panic!("not left") };
+    assert!(reason.contains(".longshore-"), "{reason}");
+    assert_eq!(fs::read_to_string(folders.hidden(&old)).unwrap(), "newer");
+    assert_eq!(fs::read_to_string(folders.inbox().join("a.csv")).unwrap(), "newest");
+}
+
+#[test]
+fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
+    let folders = Folders::new();
+    let file = folders.put("x/ü 1.csv", "old");
+    let moved = folders.take(folders.moving(), &file).unwrap();
+    let target = folders.archive().join("7/x/ü 1.csv");
+    assert_eq!(moved, AfterLoadOutcome::Moved(Url::from_file_path(&target).unwrap().into()));
+    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    fs::remove_dir(folders.inbox().join("x")).unwrap();
+    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    // A newer version under the name changes nothing about that.
+    folders.put("x/ü 1.csv", "newer");
+    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    assert!(folders.inbox().join("x/ü 1.csv").exists());
+    fs::remove_file(&target).unwrap();
+    assert!(is_left(&folders.take(folders.moving(), &file).unwrap()));
+}
+
+#[test]
+fn a_version_that_was_caught_by_a_move_goes_back() {
+    let folders = Folders::new();
+    let old = folders.put("a.csv", "old");
+    let target = folders.archive().join("7/a.csv");
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    folders.put("a.csv", "newer");
+    fs::rename(folders.inbox().join("a.csv"), &target).unwrap();
+    assert!(is_left(&folders.take(folders.moving(), &old).unwrap()));
+    assert_eq!(fs::read_to_string(folders.inbox().join("a.csv")).unwrap(), "newer");
+    assert!(!target.exists());
+}
+
+#[test]
+fn what_a_deletion_has_begun_goes_back_when_the_spec_keeps_or_moves_files() {
+    let folders = Folders::new();
+    let file = folders.put("a.csv", "old");
+    let hide = || fs::rename(folders.inbox().join("a.csv"), folders.hidden(&file)).unwrap();
+    hide();
+    assert!(is_left(&folders.take(Action::Keep, &file).unwrap()));
+    assert!(folders.inbox().join("a.csv").exists());
+    hide();
+    assert!(matches!(folders.take(folders.moving(), &file).unwrap(), AfterLoadOutcome::Moved(_)));
+    assert!(folders.archive().join("7/a.csv").exists());
+}
+
+#[test]
+fn links_lead_a_deletion_nowhere() {
+    let folders = Folders::new();
+    let file = folders.put("x/a.csv", "old");
+    let outside = folders.0.path().join("outside");
+    fs::rename(folders.inbox().join("x"), &outside).unwrap();
+    symlink(&outside, folders.inbox().join("x")).unwrap();
+    assert_eq!(folders.delete(&file), AfterLoadOutcome::Gone);
+    assert!(outside.join("a.csv").exists());
+    // A link in the file's own place is no version of it.
+    let file = folders.put("b.csv", "old");
+    fs::rename(folders.inbox().join("b.csv"), outside.join("b.csv")).unwrap();
+    symlink(outside.join("b.csv"), folders.inbox().join("b.csv")).unwrap();
+    assert!(is_left(&folders.delete(&file)));
+}
+
+#[test]
+fn a_source_that_is_not_there_and_a_target_that_leads_back_are_errors() {
+    let folders = Folders::new();
+    let file = folders.put("a.csv", "old");
+    symlink(folders.inbox(), folders.archive()).unwrap();
+    let error = folders.take(folders.moving(), &file).unwrap_err().to_string();
+    assert!(error.contains("a link leads `move_to`"), "{error}");
+    fs::rename(folders.inbox(), folders.0.path().join("away")).unwrap();
+    let error = format!("{:#}", folders.take(Action::Delete, &file).unwrap_err());
+    assert!(error.contains("cannot be opened on this machine"), "{error}");
+}
+
+#[test]
+fn another_file_system_is_refused_and_nothing_is_made_there_for_the_file() {
+    let folders = Folders::new();
+    let file = folders.put("a.csv", "old");
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let archive = elsewhere.path().join("archive");
+    let action = Action::Move { archive: Url::from_file_path(&archive).unwrap().into() };
+    let error = folders.take(action, &file).unwrap_err().to_string();
+    assert_eq!(error, "`move_to` must be on the same file system as `source`");
+    assert!(folders.inbox().join("a.csv").exists());
+    assert!(fs::read_dir(&archive).unwrap().next().is_none());
+}
+
+#[test]
+fn a_file_of_an_earlier_source_is_left_alone() {
+    let folders = Folders::new();
+    let mut file = folders.put("a.csv", "old");
+    file.stored.uri = Url::from_file_path(folders.0.path().join("inbox-2/a.csv")).unwrap().into();
+    assert!(is_left(&folders.delete(&file)));
+}

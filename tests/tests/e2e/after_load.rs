@@ -1,0 +1,358 @@
+//! After the load: files are moved or deleted once their rows are committed, and nothing else ever is.
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, FileTimes},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use longshore_tests::{Process, Stage, eventually, loan_file};
+
+use serde_json::json;
+
+const DELETE: &str = "after_load = \"delete\"";
+
+fn move_to(folder: &Path) -> String {
+    format!("after_load = \"move\"\nmove_to = \"file://{}\"", folder.display())
+}
+
+/// Applies the loan spec with these keys of `[discovery]`.
+async fn apply(stage: &Stage, keys: &str) {
+    let spec = std::fs::read_to_string(stage.loan_spec()).unwrap();
+    let path = stage.folder().join("loans.toml");
+    std::fs::write(&path, spec.replace("[discovery]\n", &format!("[discovery]\n{keys}\n"))).unwrap();
+    stage.ok(&["dataset", "apply", path.to_str().unwrap()]).await;
+}
+
+async fn moving() -> (Stage, PathBuf) {
+    let stage = Stage::new().await;
+    let archive = stage.folder().join("archive");
+    apply(&stage, &move_to(&archive)).await;
+    (stage, archive)
+}
+
+async fn deleting() -> Stage {
+    let stage = Stage::new().await;
+    apply(&stage, DELETE).await;
+    stage
+}
+
+/// Everything that is no folder below `folder`, by its path from there.
+fn files_below(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
+    let mut files = BTreeSet::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        match path.is_dir() {
+            true => files.extend(files_below(&path).iter().map(|below| format!("{name}/{below}"))),
+            false => drop(files.insert(name)),
+        }
+    }
+    files
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+/// What has become of the files, by the ends of their names.
+async fn outcomes(stage: &Stage) -> Vec<String> {
+    let sql = "SELECT substring(uri FROM '[^/]*$') || ' ' || coalesce(outcome, 'open')
+        FROM longshore.after_load JOIN longshore.file ON file.id = file_id ORDER BY file.id";
+    stage.texts(sql).await
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().append(true).open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
+#[tokio::test]
+async fn loaded_files_are_moved_and_keep_their_path() {
+    let (stage, archive) = moving().await;
+    let paths = ["a.csv", "2026/03/a.csv", "2026/03/b, c#1 %20\n.csv"];
+    for (index, path) in paths.into_iter().enumerate() {
+        stage.put(path, loan_file(index as u64..=index as u64));
+        stage.scan().await;
+    }
+    stage.put("notes.txt", "not wanted");
+    stage.drain().await;
+    let report = stage.scan().await;
+    assert_eq!(report["after_load"], json!({"moved": 3, "deleted": 0, "gone": 0, "left": 0, "failed": 0}));
+    assert_eq!(files_below(&stage.inbox), names(["notes.txt"]));
+    let moved = files_below(&archive);
+    let expected = paths.into_iter().enumerate();
+    let expected = expected.map(|(index, path)| format!("loan_applications/{}/{path}", index + 1));
+    assert_eq!(moved, expected.collect());
+    // Nothing is left to do, and it is told where the file is.
+    assert_eq!(stage.scan().await["after_load"]["moved"], 0);
+    assert_eq!(stage.ok(&["status", "--json"]).await.json()["after_load"], json!({"open": 0, "failing": 0}));
+    let told = stage.ok(&["why", stage.inbox.join("a.csv").to_str().unwrap()]).await.stdout;
+    assert!(
+        told.contains("The file was moved") && told.contains("/archive/loan_applications/1/a.csv"),
+        "{told}"
+    );
+    // Copied back with its times, it is the file that is known.
+    let copy = archive.join("loan_applications/1/a.csv");
+    let back = stage.put("a.csv", std::fs::read(&copy).unwrap());
+    set_modified(&back, std::fs::metadata(&copy).unwrap().modified().unwrap());
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["known"], 1);
+}
+
+#[tokio::test]
+async fn loaded_files_are_deleted_by_the_scanner_service() {
+    let stage = deleting().await;
+    for id in 1..=250 {
+        stage.put(&format!("{}/{id}.csv", id % 7), loan_file(id..=id));
+    }
+    let scanner = stage.spawn(&["scanner"]);
+    let _worker = stage.spawn(&["worker"]);
+    eventually("an empty inbox", || async { files_below(&stage.inbox).is_empty() }).await;
+    stage.assert_each_loan_once(250).await;
+    let deleted = "SELECT count(*) FROM longshore.after_load WHERE outcome = 'DELETED'";
+    eventually("all is recorded", || async { stage.number(deleted).await == 250 }).await;
+    assert!(!scanner.log().contains("WARN"), "{}", scanner.log());
+}
+
+#[tokio::test]
+async fn by_default_loaded_files_are_kept_and_nothing_is_planned() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    stage.scan().await;
+    // What was loaded to be kept is kept, whatever the spec says later.
+    apply(&stage, DELETE).await;
+    stage.put("b.csv", loan_file(3..=4));
+    stage.scan().await;
+    stage.drain().await;
+    stage.scan().await;
+    assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+    assert_eq!(outcomes(&stage).await, ["b.csv DELETED"]);
+}
+
+#[tokio::test]
+async fn a_failed_file_stays_while_its_neighbours_move() {
+    let (stage, archive) = moving().await;
+    stage.put("a.csv", loan_file(1..=2));
+    stage.put("bad.csv", "wrong header\n");
+    stage.put("c.csv", loan_file(3..=4));
+    stage.scan().await;
+    stage.drain().await;
+    stage.scan().await;
+    assert_eq!(files_below(&stage.inbox), names(["bad.csv"]));
+    assert_eq!(files_below(&archive).len(), 2);
+    assert_eq!(outcomes(&stage).await, ["a.csv MOVED", "c.csv MOVED"]);
+}
+
+#[tokio::test]
+async fn files_of_one_name_do_not_collide() {
+    let (stage, archive) = moving().await;
+    for (index, folder) in ["x", "y", "z/x"].into_iter().enumerate() {
+        let id = index as u64 + 1;
+        stage.put(&format!("{folder}/a.csv"), loan_file(id..=id));
+    }
+    stage.scan().await;
+    stage.drain().await;
+    stage.scan().await;
+    // One that came again under the same name, with other content.
+    stage.put("x/a.csv", loan_file(4..=4));
+    stage.scan().await;
+    stage.drain().await;
+    stage.scan().await;
+    assert!(files_below(&stage.inbox).is_empty());
+    assert_eq!(files_below(&archive).len(), 4, "{:?}", files_below(&archive));
+}
+
+#[tokio::test]
+async fn a_file_that_was_overwritten_after_its_load_is_left_in_place() {
+    let stage = deleting().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    stage.put("a.csv", loan_file(1..=3));
+    let report = stage.scan().await;
+    assert_eq!(report["after_load"]["left"], 1);
+    assert_eq!(std::fs::read(&path).unwrap(), loan_file(1..=3).as_bytes());
+    let told = stage.ok(&["why", path.to_str().unwrap()]).await.stdout;
+    assert!(told.contains("The file was left where it is"), "{told}");
+    // The new version is loaded in its place, and is the one that is deleted then.
+    stage.drain().await;
+    stage.assert_each_loan_once(3).await;
+    assert!(path.exists());
+    stage.scan().await;
+    assert!(!path.exists());
+    assert_eq!(outcomes(&stage).await, ["a.csv LEFT", "a.csv DELETED"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_unloaded_or_about_to_be_reloaded_is_left_alone() {
+    let stage = deleting().await;
+    let (a, b) = (stage.put("a.csv", loan_file(1..=2)), stage.put("b.csv", loan_file(3..=4)));
+    stage.scan().await;
+    stage.drain().await;
+    stage.ok(&["unload", a.to_str().unwrap()]).await;
+    stage.ok(&["reload", b.to_str().unwrap()]).await;
+    assert_eq!(stage.scan().await["after_load"]["left"], 2);
+    assert!(a.exists() && b.exists());
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (2, 2));
+    assert_eq!(stage.scan().await["after_load"]["deleted"], 1);
+    assert!(a.exists() && !b.exists());
+    // What is deleted cannot be loaded anew; its rows stay.
+    stage.ok(&["reload", b.to_str().unwrap()]).await;
+    stage.scan().await;
+    stage.drain().await;
+    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
+    assert!(failed.len() == 1 && failed[0].contains("gone"), "{failed:?}");
+    assert_eq!(stage.loans().await, (2, 2));
+}
+
+#[tokio::test]
+async fn a_step_that_was_cut_off_before_its_record_is_repeated_without_harm() {
+    for keys in [Some(DELETE.to_owned()), None] {
+        let stage = Stage::new().await;
+        let archive = stage.folder().join("archive");
+        apply(&stage, &keys.clone().unwrap_or_else(|| move_to(&archive))).await;
+        for id in 1..=20 {
+            stage.put(&format!("{id}.csv"), loan_file(id..=id));
+        }
+        stage.scan().await;
+        stage.drain().await;
+        let kill = [("FAILPOINTS", "after_load::before_record=return(kill)")];
+        let mut killed = stage.spawn_with(&["scanner"], &kill);
+        assert!(!killed.ended().await.success());
+        killed.logs("fail point after_load::before_record: kill").await;
+        assert!(files_below(&stage.inbox).is_empty());
+        assert_eq!(
+            stage.number("SELECT count(*) FROM longshore.after_load WHERE done_time IS NULL").await,
+            20
+        );
+        // One of the names is taken by another version in the meantime.
+        let newer = stage.put("1.csv", loan_file(21..=22));
+        let _scanner = stage.spawn(&["scanner"]);
+        let open = "SELECT count(*) FROM longshore.after_load WHERE done_time IS NULL";
+        eventually("nothing is open", || async { stage.number(open).await == 0 }).await;
+        assert_eq!(std::fs::read(&newer).unwrap(), loan_file(21..=22).as_bytes());
+        let (outcome, files) = if keys.is_some() { ("GONE", 19) } else { ("MOVED", 20) };
+        let told = format!("SELECT count(*) FROM longshore.after_load WHERE outcome = '{outcome}'");
+        assert_eq!(stage.number(&told).await, files);
+        assert_eq!(files_below(&archive).len(), if keys.is_some() { 0 } else { 20 });
+        stage.assert_each_loan_once(20).await;
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_used_is_tried_again_shown_and_holds_up_no_load() {
+    let stage = Stage::new().await;
+    // A file where the folder should be: what even root cannot write into.
+    let archive = stage.folder().join("archive");
+    std::fs::write(&archive, "in the way").unwrap();
+    apply(&stage, &move_to(&archive)).await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    let scanner = stage.spawn(&["scanner"]);
+    let _worker = stage.spawn(&["worker"]);
+    let failing = "SELECT count(*) FROM longshore.after_load WHERE done_time IS NULL AND tries >= 2";
+    eventually("two tries", || async { stage.number(failing).await == 1 }).await;
+    assert!(path.exists());
+    let status = stage.ok(&["status", "--json"]).await.json();
+    assert_eq!(status["after_load"], json!({"open": 1, "failing": 1}));
+    let told = stage.ok(&["why", path.to_str().unwrap()]).await.stdout;
+    assert!(told.contains("could not be moved") && told.contains("`move_to` cannot be made"), "{told}");
+    // Others load meanwhile.
+    stage.put("b.csv", loan_file(3..=4));
+    stage.scan().await;
+    eventually("the rows", || async { stage.loans().await == (4, 4) }).await;
+    std::fs::remove_file(&archive).unwrap();
+    eventually("both moved", || async { files_below(&archive).len() == 2 }).await;
+    eventually("it is said", || async { scanner.log().contains("can be moved and deleted again") }).await;
+    assert_eq!(scanner.log().matches("`move_to` cannot be made").count(), 1, "{}", scanner.log());
+}
+
+#[tokio::test]
+async fn a_spec_that_is_mended_mends_what_is_open() {
+    let stage = Stage::new().await;
+    let wrong = stage.folder().join("wrong");
+    std::fs::write(&wrong, "in the way").unwrap();
+    apply(&stage, &move_to(&wrong)).await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    let scanner = stage.spawn(&["scanner"]);
+    let _worker = stage.spawn(&["worker"]);
+    scanner.logs("`move_to` cannot be made").await;
+    let archive = stage.folder().join("archive");
+    apply(&stage, &move_to(&archive)).await;
+    eventually("it is moved", || async { files_below(&archive).len() == 1 }).await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn who_changes_their_mind_keeps_what_is_still_there() {
+    let stage = deleting().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    stage.ok(&["dataset", "apply", &stage.loan_spec()]).await;
+    assert_eq!(stage.scan().await["after_load"]["left"], 1);
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_before_its_commit_leaves_the_file_untouched() {
+    let stage = deleting().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    let kill = [("FAILPOINTS", "worker::before_commit=return(kill)")];
+    let mut worker = stage.spawn_with(&["worker"], &kill);
+    assert!(!worker.ended().await.success());
+    let _scanner = stage.spawn(&["scanner"]);
+    eventually("the task is NEW", || async {
+        stage.number("SELECT count(*) FROM longshore.task WHERE status = 'NEW' AND deaths = 1").await == 1
+    })
+    .await;
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.after_load").await, 0);
+    assert!(path.exists());
+    let _worker: Process = stage.spawn(&["worker"]);
+    eventually("it is deleted", || async { !path.exists() }).await;
+    stage.assert_each_loan_once(2).await;
+}
+
+#[tokio::test]
+async fn scanners_that_work_at_the_same_time_move_each_file_once() {
+    let (stage, archive) = moving().await;
+    for id in 1..=300 {
+        stage.put(&format!("{id}.csv"), loan_file(id..=id));
+    }
+    stage.scan().await;
+    stage.drain().await;
+    let _scanners: Vec<Process> = (0..3).map(|_| stage.spawn(&["scanner"])).collect();
+    let moved = "SELECT count(*) FROM longshore.after_load WHERE outcome = 'MOVED'";
+    eventually("all are moved", || async { stage.number(moved).await == 300 }).await;
+    assert_eq!(files_below(&archive).len(), 300);
+    assert!(files_below(&stage.inbox).is_empty());
+}
+
+#[tokio::test]
+async fn a_link_never_leads_a_move_or_a_deletion_elsewhere() {
+    let (stage, archive) = moving().await;
+    stage.put("in/a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    // The folder is swapped for a link to one outside, in which a file of the very same identity lies.
+    let outside = stage.folder().join("outside");
+    std::fs::rename(stage.inbox.join("in"), &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, stage.inbox.join("in")).unwrap();
+    assert_eq!(stage.scan().await["after_load"]["gone"], 1);
+    assert_eq!(files_below(&outside), names(["a.csv"]));
+    assert!(files_below(&archive).is_empty());
+
+    // And a link that leads the target back into the source.
+    let (stage, archive) = moving().await;
+    std::os::unix::fs::symlink(&stage.inbox, &archive).unwrap();
+    stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.scan().await["after_load"]["failed"], 1);
+    assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+}
