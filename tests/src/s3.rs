@@ -117,6 +117,14 @@ impl S3Server {
         }
     }
 
+    /// The keys of a bucket in memory, in their order.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        match &self.kept {
+            Kept::Memory(objects) => objects.keys(bucket),
+            Kept::Folder(folder) => panic!("{} is no memory", folder.path().display()),
+        }
+    }
+
     /// Removes an object.
     pub fn remove(&self, bucket: &str, key: &str) {
         match &self.kept {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::spec::BrokenRule;
+use super::{
+    source::{self, BucketSource},
+    spec::BrokenRule,
+};
 
 /// What becomes of a file once its rows are in the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +40,18 @@ pub(super) fn check_move_to(
         (_, Some(_)) => return Err((KEY, "goes only with `after_load = \"move\"`".to_owned())),
         (_, None) => return Ok(()),
     };
-    // The text is not repeated: what stands before an `@` may be a secret.
-    let refuse = |message: &str| Err((KEY, message.to_owned()));
-    let allowed = "allowed is an absolute folder such as `file:///srv/archive`";
-    let (Some(target_path), Some(source_path)) = (local_path(target), local_path(source)) else {
-        return refuse(allowed);
+    source::check(target).map_err(|message| (KEY, message))?;
+    let refuse = |message: &str| Err((KEY, format!("`{target}`: {message}")));
+    let (target_path, source_path) = match (BucketSource::parse(target), BucketSource::parse(source)) {
+        (Some(target), Some(source)) if target.bucket == source.bucket => {
+            (PathBuf::from(target.prefix), PathBuf::from(source.prefix))
+        }
+        (_, Some(_)) => return refuse("must be in the bucket that `source` is in"),
+        (Some(_), None) => return refuse("must be an absolute folder, as `source` is"),
+        (None, None) => match (local_path(target), local_path(source)) {
+            (Some(target), Some(source)) => (target, source),
+            _ => return refuse("cannot be read as a path"),
+        },
     };
     if target_path.starts_with(&source_path) || source_path.starts_with(&target_path) {
         return refuse(
@@ -53,10 +63,7 @@ pub(super) fn check_move_to(
 
 /// Decoded and without `..`: one path may be written in several ways.
 fn local_path(url: &str) -> Option<PathBuf> {
-    let url = Url::parse(url).ok()?;
-    let is_plain =
-        url.scheme() == "file" && url.host().is_none() && url.query().is_none() && url.fragment().is_none();
-    url.to_file_path().ok().filter(|_| is_plain)
+    Url::parse(url).ok()?.to_file_path().ok()
 }
 
 #[cfg(test)]
@@ -95,7 +102,7 @@ columns = [{ name = "id", type = "bigint" }]
             ("after_load = \"archive\"".to_owned(), "key `after_load`", "`keep`, `move`, `delete`"),
             ("after_load = \"move\"".to_owned(), "key `discovery.move_to`", "file:///srv/archive"),
             ("move_to = \"file:///srv/archive\"".to_owned(), "key `discovery.move_to`", "only with"),
-            (move_to("srv/archive"), "key `discovery.move_to`", "file:///srv/archive"),
+            (move_to("srv/archive"), "key `discovery.move_to`", "absolute folder"),
             (move_to("file:///srv/archive?a=b"), "key `discovery.move_to`", "absolute folder"),
             (move_to("s3://bucket/archive"), "key `discovery.move_to`", "absolute folder"),
             (move_to("file://host/srv/archive"), "key `discovery.move_to`", "absolute folder"),
@@ -110,5 +117,24 @@ columns = [{ name = "id", type = "bigint" }]
             assert!(message.contains(place) && message.contains(allowed), "{keys}: {message}");
         }
         assert!(discovery(&move_to("file:///srv/orders-done")).is_ok());
+    }
+
+    #[test]
+    fn a_bucket_moves_below_another_prefix_of_its_own() {
+        let check = |target: &str, source: &str| check_move_to(AfterLoad::Move, Some(target), source);
+        assert_eq!(check("s3://bucket/archive", "s3://bucket/in"), Ok(()));
+        assert_eq!(check("s3://bucket/in-done", "s3://bucket/in"), Ok(()));
+        for (target, source) in [
+            ("s3://other/archive", "s3://bucket/in"),
+            ("file:///srv/archive", "s3://bucket/in"),
+            ("s3://bucket/in/archive", "s3://bucket/in"),
+            ("s3://bucket/%69n/archive", "s3://bucket/in"),
+            ("s3://bucket/archive", "s3://bucket"),
+            ("s3://bucket", "s3://bucket/in"),
+            ("s3://key:secret@bucket/archive", "s3://bucket/in"),
+        ] {
+            let (key, message) = check(target, source).unwrap_err();
+            assert!(key == KEY && !message.contains("secret"), "{target}: {message}");
+        }
     }
 }

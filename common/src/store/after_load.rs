@@ -2,18 +2,25 @@
 //! off anywhere, and what is there under the file's name by then may be another version: that is never touched.
 
 mod local;
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use self::local::LocalFiles;
-use super::StoredFile;
-use crate::dataset::{AfterLoad, Dataset};
+use self::{local::LocalFiles, objects::BucketObjects};
+use super::{StoredFile, s3};
+use crate::dataset::{AfterLoad, BucketSource, Dataset};
 
 /// What a spec does with loaded files, and in which store.
 #[derive(Debug, Clone)]
-pub struct AfterLoadStep(Arc<LocalFiles>);
+pub struct AfterLoadStep(Files);
+
+#[derive(Debug, Clone)]
+enum Files {
+    Local(Arc<LocalFiles>),
+    Bucket(Arc<BucketObjects>),
+}
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -78,12 +85,23 @@ impl AfterLoadStep {
             (AfterLoad::Move, Some(target)) => Action::Move { archive: format!("{target}/{}", spec.name) },
             (AfterLoad::Move, None) => anyhow::bail!("the spec does not say where to move files"),
         };
-        Ok(Self(Arc::new(LocalFiles::new(&spec.source, action)?)))
+        Ok(Self(match BucketSource::parse(&spec.source) {
+            Some(source) => {
+                let store = s3::client(&source.bucket)?;
+                Files::Bucket(Arc::new(BucketObjects::new(store, source, &action)))
+            }
+            None => Files::Local(Arc::new(LocalFiles::new(&spec.source, discovery.follow_links, action)?)),
+        }))
     }
 
     /// Does it for one file. An error is worth another try.
     pub async fn take(&self, file: LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
-        let files = self.0.clone();
-        tokio::task::spawn_blocking(move || files.take(&file)).await?
+        match &self.0 {
+            Files::Local(files) => {
+                let files = files.clone();
+                tokio::task::spawn_blocking(move || files.take(&file)).await?
+            }
+            Files::Bucket(objects) => objects.take(&file).await,
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! A dataset's file store: what lies in its source, and the bytes of one file. Nothing else touches a source's files, and
 //! nothing else uses object_store.
 
+mod after_load;
 mod bucket;
 mod cause;
-mod after_load;
 mod file;
 mod key;
 mod listed;
@@ -21,10 +21,10 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use tokio::sync::mpsc;
 
+pub use after_load::{AfterLoadOutcome, AfterLoadStep, LoadedFile};
 pub use bucket::Bucket;
 pub use file::{LastCheck, OpenFile, StoreError, StoredFile};
 pub use key::canonical_object_uri;
-pub use after_load::{AfterLoadOutcome, AfterLoadStep, LoadedFile};
 pub use listed::{Listed, SkipReason, Skipped};
 pub use local::LocalStore;
 pub use local_file::OpenLocalFile;

@@ -55,7 +55,7 @@ pub(super) fn open_version(
 
 /// Whether this is not the version that was scanned. Etags are compared without the quotes, which not every answer has;
 /// times only where there is no etag, and to the second, as HTTP gives them.
-fn is_another(version: &StoredFile, found: &ObjectMeta) -> bool {
+pub(super) fn is_another(version: &StoredFile, found: &ObjectMeta) -> bool {
     let bare = |etag: &str| etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"').to_owned();
     let is_same = match found.e_tag.as_deref() {
         Some(etag) if !version.etag.is_empty() => bare(etag) == bare(&version.etag),

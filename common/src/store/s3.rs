@@ -55,6 +55,8 @@ pub(super) fn connect(
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options)
         .with_retry(RetryConfig { backoff, max_retries: 10, retry_timeout: RETRY_FOR })
+        // Objects are deleted one by one, and not every store knows the request for several.
+        .with_disable_bulk_delete(true)
         .with_http_connector(EncodedKeys::default());
     // Compose passes variables on that are empty.
     for (name, value) in variables.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {

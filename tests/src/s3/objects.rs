@@ -11,8 +11,9 @@ use bytes::Bytes;
 use s3s::{
     Body, S3, S3Request, S3Response, S3Result,
     dto::{
-        ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-        ListObjectsV2Input, ListObjectsV2Output, Object, StreamingBlob, Timestamp,
+        CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
+        DeleteObjectOutput, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
+        HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object, StreamingBlob, Timestamp,
     },
     s3_error,
 };
@@ -51,6 +52,10 @@ impl Objects {
 
     pub(super) fn remove(&self, bucket: &str, key: &str) {
         self.buckets().get_mut(bucket).expect("a bucket").remove(key).expect("an object");
+    }
+
+    pub(super) fn keys(&self, bucket: &str) -> Vec<String> {
+        self.buckets().get(bucket).expect("a bucket").keys().cloned().collect()
     }
 
     fn get(&self, bucket: &str, key: &str, if_match: Option<&ETagCondition>) -> S3Result<Held> {
@@ -135,6 +140,38 @@ impl S3 for Served {
             last_modified: Some(Timestamp::from(held.modified_time)),
             ..HeadObjectOutput::default()
         }))
+    }
+
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let CopyObjectInput { bucket, key, copy_source, .. } = request.input;
+        let CopySource::Bucket { bucket: from, key: source, .. } = copy_source else {
+            return Err(s3_error!(NotImplemented));
+        };
+        let held = Held { modified_time: SystemTime::now(), ..self.0.get(&from, &source, None)? };
+        let result = CopyObjectResult {
+            e_tag: Some(ETag::Strong(held.etag.clone())),
+            last_modified: Some(Timestamp::from(held.modified_time)),
+            ..CopyObjectResult::default()
+        };
+        let mut buckets = self.0.buckets();
+        buckets.get_mut(&bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.insert(key, held);
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            ..CopyObjectOutput::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let DeleteObjectInput { bucket, key, .. } = request.input;
+        // That nothing was there is no error to S3.
+        self.0.buckets().get_mut(&bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.remove(&key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::store::{StoredFile, time::microseconds};
 #[derive(Debug)]
 pub(super) struct LocalFiles {
     root: PathBuf,
+    follow_links: bool,
     action: Action,
 }
 
@@ -36,8 +37,8 @@ struct Place {
 }
 
 impl LocalFiles {
-    pub(super) fn new(source: &str, action: Action) -> anyhow::Result<Self> {
-        Ok(Self { root: local_path(source)?, action })
+    pub(super) fn new(source: &str, follow_links: bool, action: Action) -> anyhow::Result<Self> {
+        Ok(Self { root: local_path(source)?, follow_links, action })
     }
 
     /// Blocks.
@@ -51,7 +52,11 @@ impl LocalFiles {
         };
         let root = open_folder(CWD, &self.root, OFlags::empty())
             .with_context(|| format!("{} cannot be opened on this machine", self.root.display()))?;
-        let place = match open_below(root, folder) {
+        let place = match open_below(
+            root,
+            folder,
+            if self.follow_links { OFlags::empty() } else { OFlags::NOFOLLOW },
+        ) {
             Ok(folder) => Some(Place { folder, name: name.to_owned() }),
             Err(Errno::NOENT | Errno::NOTDIR) => None,
             Err(error) => return Err(error).context("the file's folder cannot be opened"),
@@ -94,8 +99,8 @@ impl LocalFiles {
             make_folders(archive, target_folder)?;
         }
         let below_archive = target_folder.strip_prefix(archive).unwrap_or(target_folder);
-        let opened =
-            open_folder(CWD, archive, OFlags::empty()).and_then(|root| open_below(root, below_archive));
+        let opened = open_folder(CWD, archive, OFlags::empty())
+            .and_then(|root| open_below(root, below_archive, OFlags::NOFOLLOW));
         let aside = match opened {
             Ok(folder) => Place { folder, name: target_name.to_owned() },
             // Only what was moved by an earlier try lies there without having a name here.
@@ -261,9 +266,9 @@ fn open_folder(at: impl std::os::fd::AsFd, path: &Path, flags: OFlags) -> rustix
     rustix::fs::openat(at, path.as_os_str().as_bytes(), flags, Mode::empty())
 }
 
-/// The folder that has this path below `root`, without following a link.
-fn open_below(root: OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
-    path.iter().try_fold(root, |folder, name| open_folder(&folder, Path::new(name), OFlags::NOFOLLOW))
+/// The folder that has this path below `root`, each one opened in the one before.
+fn open_below(root: OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    path.iter().try_fold(root, |folder, name| open_folder(&folder, Path::new(name), flags))
 }
 
 /// Makes what is missing between `archive` and `folder`, without following a link.

@@ -2,8 +2,10 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, symlink},
     path::PathBuf,
+    sync::Arc,
 };
 
+use object_store::{ObjectStoreExt, memory::InMemory, path::Path as Key};
 use tempfile::TempDir;
 use url::Url;
 
@@ -40,13 +42,18 @@ impl Folders {
         LoadedFile { id: 7, stored }
     }
 
-    fn take(&self, action: Action, file: &LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
+    fn take(
+        &self,
+        action: Action,
+        follow_links: bool,
+        file: &LoadedFile,
+    ) -> anyhow::Result<AfterLoadOutcome> {
         let source = Url::from_file_path(self.inbox()).unwrap();
-        LocalFiles::new(source.as_str(), action).unwrap().take(file)
+        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file)
     }
 
     fn delete(&self, file: &LoadedFile) -> AfterLoadOutcome {
-        self.take(Action::Delete, file).unwrap()
+        self.take(Action::Delete, false, file).unwrap()
     }
 
     fn moving(&self) -> Action {
@@ -95,18 +102,18 @@ fn another_version_is_never_deleted_wherever_it_is_met() {
 fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
     let folders = Folders::new();
     let file = folders.put("x/ü 1.csv", "old");
-    let moved = folders.take(folders.moving(), &file).unwrap();
+    let moved = folders.take(folders.moving(), false, &file).unwrap();
     let target = folders.archive().join("7/x/ü 1.csv");
     assert_eq!(moved, AfterLoadOutcome::Moved(Url::from_file_path(&target).unwrap().into()));
-    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), moved);
     fs::remove_dir(folders.inbox().join("x")).unwrap();
-    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), moved);
     // A newer version under the name changes nothing about that.
     folders.put("x/ü 1.csv", "newer");
-    assert_eq!(folders.take(folders.moving(), &file).unwrap(), moved);
+    assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), moved);
     assert!(folders.inbox().join("x/ü 1.csv").exists());
     fs::remove_file(&target).unwrap();
-    assert!(is_left(&folders.take(folders.moving(), &file).unwrap()));
+    assert!(is_left(&folders.take(folders.moving(), false, &file).unwrap()));
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn a_version_that_was_caught_by_a_move_goes_back() {
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     folders.put("a.csv", "newer");
     fs::rename(folders.inbox().join("a.csv"), &target).unwrap();
-    assert!(is_left(&folders.take(folders.moving(), &old).unwrap()));
+    assert!(is_left(&folders.take(folders.moving(), false, &old).unwrap()));
     assert_eq!(fs::read_to_string(folders.inbox().join("a.csv")).unwrap(), "newer");
     assert!(!target.exists());
 }
@@ -128,15 +135,15 @@ fn what_a_deletion_has_begun_goes_back_when_the_spec_keeps_or_moves_files() {
     let file = folders.put("a.csv", "old");
     let hide = || fs::rename(folders.inbox().join("a.csv"), folders.hidden(&file)).unwrap();
     hide();
-    assert!(is_left(&folders.take(Action::Keep, &file).unwrap()));
+    assert!(is_left(&folders.take(Action::Keep, false, &file).unwrap()));
     assert!(folders.inbox().join("a.csv").exists());
     hide();
-    assert!(matches!(folders.take(folders.moving(), &file).unwrap(), AfterLoadOutcome::Moved(_)));
+    assert!(matches!(folders.take(folders.moving(), false, &file).unwrap(), AfterLoadOutcome::Moved(_)));
     assert!(folders.archive().join("7/a.csv").exists());
 }
 
 #[test]
-fn links_lead_a_deletion_nowhere() {
+fn links_lead_a_deletion_nowhere_unless_the_spec_follows_them() {
     let folders = Folders::new();
     let file = folders.put("x/a.csv", "old");
     let outside = folders.0.path().join("outside");
@@ -144,11 +151,13 @@ fn links_lead_a_deletion_nowhere() {
     symlink(&outside, folders.inbox().join("x")).unwrap();
     assert_eq!(folders.delete(&file), AfterLoadOutcome::Gone);
     assert!(outside.join("a.csv").exists());
+    assert_eq!(folders.take(Action::Delete, true, &file).unwrap(), AfterLoadOutcome::Deleted);
+    assert!(!outside.join("a.csv").exists());
     // A link in the file's own place is no version of it.
     let file = folders.put("b.csv", "old");
     fs::rename(folders.inbox().join("b.csv"), outside.join("b.csv")).unwrap();
     symlink(outside.join("b.csv"), folders.inbox().join("b.csv")).unwrap();
-    assert!(is_left(&folders.delete(&file)));
+    assert!(is_left(&folders.take(Action::Delete, true, &file).unwrap()));
 }
 
 #[test]
@@ -156,10 +165,10 @@ fn a_source_that_is_not_there_and_a_target_that_leads_back_are_errors() {
     let folders = Folders::new();
     let file = folders.put("a.csv", "old");
     symlink(folders.inbox(), folders.archive()).unwrap();
-    let error = folders.take(folders.moving(), &file).unwrap_err().to_string();
+    let error = folders.take(folders.moving(), false, &file).unwrap_err().to_string();
     assert!(error.contains("a link leads `move_to`"), "{error}");
     fs::rename(folders.inbox(), folders.0.path().join("away")).unwrap();
-    let error = format!("{:#}", folders.take(Action::Delete, &file).unwrap_err());
+    let error = format!("{:#}", folders.take(Action::Delete, false, &file).unwrap_err());
     assert!(error.contains("cannot be opened on this machine"), "{error}");
 }
 
@@ -170,7 +179,7 @@ fn another_file_system_is_refused_and_nothing_is_made_there_for_the_file() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
     let archive = elsewhere.path().join("archive");
     let action = Action::Move { archive: Url::from_file_path(&archive).unwrap().into() };
-    let error = folders.take(action, &file).unwrap_err().to_string();
+    let error = folders.take(action, false, &file).unwrap_err().to_string();
     assert_eq!(error, "`move_to` must be on the same file system as `source`");
     assert!(folders.inbox().join("a.csv").exists());
     assert!(fs::read_dir(&archive).unwrap().next().is_none());
@@ -182,4 +191,58 @@ fn a_file_of_an_earlier_source_is_left_alone() {
     let mut file = folders.put("a.csv", "old");
     file.stored.uri = Url::from_file_path(folders.0.path().join("inbox-2/a.csv")).unwrap().into();
     assert!(is_left(&folders.delete(&file)));
+}
+
+/// A bucket of this process's memory.
+async fn bucket(action: Action) -> (Arc<InMemory>, BucketObjects) {
+    let store = Arc::new(InMemory::new());
+    let source = BucketSource::parse("s3://bucket/in").unwrap();
+    (store.clone(), BucketObjects::new(store, source, &action))
+}
+
+async fn object(store: &InMemory, key: &str, content: &'static str) -> LoadedFile {
+    store.put(&Key::from(key), content.into()).await.unwrap();
+    let meta = store.head(&Key::from(key)).await.unwrap();
+    let stored = StoredFile {
+        uri: format!("s3://bucket/{key}"),
+        modified_time: meta.last_modified,
+        size_in_bytes: meta.size.try_into().unwrap(),
+        etag: meta.e_tag.unwrap_or_default(),
+    };
+    LoadedFile { id: 7, stored }
+}
+
+async fn has(store: &InMemory, key: &str) -> bool {
+    store.head(&Key::from(key)).await.is_ok()
+}
+
+#[tokio::test]
+async fn an_object_is_deleted_in_the_version_that_was_loaded_only() {
+    let (store, objects) = bucket(Action::Delete).await;
+    let old = object(&store, "in/a.csv", "old").await;
+    let newer = object(&store, "in/a.csv", "new").await;
+    assert!(is_left(&objects.take(&old).await.unwrap()));
+    assert_eq!(objects.take(&newer).await.unwrap(), AfterLoadOutcome::Deleted);
+    assert_eq!(objects.take(&newer).await.unwrap(), AfterLoadOutcome::Gone);
+    let outside = object(&store, "in2/a.csv", "old").await;
+    assert!(is_left(&objects.take(&outside).await.unwrap()));
+    assert!(has(&store, "in2/a.csv").await);
+}
+
+#[tokio::test]
+async fn an_object_is_moved_once_however_often_it_is_tried() {
+    let archive = "s3://bucket/archive/orders".to_owned();
+    let (store, objects) = bucket(Action::Move { archive }).await;
+    let file = object(&store, "in/x/a.csv", "old").await;
+    let moved = AfterLoadOutcome::Moved("s3://bucket/archive/orders/7/x/a.csv".to_owned());
+    for _ in 0..2 {
+        assert_eq!(objects.take(&file).await.unwrap(), moved);
+    }
+    assert!(!has(&store, "in/x/a.csv").await && has(&store, "archive/orders/7/x/a.csv").await);
+    // A newer version under the name changes nothing about that, and is not touched.
+    object(&store, "in/x/a.csv", "new").await;
+    assert_eq!(objects.take(&file).await.unwrap(), moved);
+    assert!(has(&store, "in/x/a.csv").await);
+    store.delete(&Key::from("archive/orders/7/x/a.csv")).await.unwrap();
+    assert!(is_left(&objects.take(&file).await.unwrap()));
 }
