@@ -14,9 +14,10 @@ use crate::audit::Audit;
 /// The reason under which files are counted that changed too recently.
 pub(crate) const SETTLING: &str = "settling";
 
-/// Modified before this, a file is too old for a scan: `watermark − lookback`. `None` without a watermark.
-pub(crate) fn compared_from(dataset: &StoredDataset) -> Option<DateTime<Utc>> {
-    dataset.watermark.map(|watermark| watermark - dataset.spec.discovery.lookback.0)
+/// Modified before this, a file is too old for a scan at `now`: `watermark − lookback`. `None` without a watermark. A watermark
+/// of a clock that was ahead hides nothing either.
+pub(crate) fn compared_from(dataset: &StoredDataset, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    dataset.watermark.map(|watermark| watermark.min(now) - dataset.spec.discovery.lookback.0)
 }
 
 /// The state of one pass.

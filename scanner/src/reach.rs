@@ -22,7 +22,7 @@ pub(crate) struct Reach {
 impl Reach {
     /// That of a scan at `now`. A dataset without a watermark is looked at whole.
     pub(crate) fn of_scan(dataset: &StoredDataset, now: DateTime<Utc>) -> Self {
-        let compare_from = compared_from(dataset);
+        let compare_from = compared_from(dataset, now);
         let folders = compare_from.and_then(|from| dataset.spec.discovery.partition.folders(from, now));
         Self { compare_from, folders: folders.unwrap_or_default() }
     }

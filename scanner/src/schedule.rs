@@ -48,7 +48,8 @@ impl DueTimes {
                             ScanKind::Scan => ledger::last_complete_scan(client, dataset.id).await?,
                             ScanKind::Audit => Some(ledger::last_audit(client, dataset.id).await?),
                         };
-                        last.map_or(Some(now), |last| cron.next_after(last))
+                        // A clock may have been ahead when the last one began.
+                        last.map_or(Some(now), |last| cron.next_after(last.min(now)))
                     }
                     Schedule::Continuous => Some(now),
                 };

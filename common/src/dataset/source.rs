@@ -42,10 +42,10 @@ pub(crate) fn split_bucket(uri: &str) -> Option<(&str, &str)> {
 pub(super) fn check(source: &str) -> Result<(), String> {
     let allowed = "allowed is an absolute folder such as `file:///var/lib/longshore/inbox`, or a bucket and a prefix such \
                    as `s3://bucket/prefix`";
-    if split_bucket(source).is_some_and(|(bucket, _)| bucket.contains('@')) {
-        // Not repeated: what stands before the `@` may be a secret.
+    if source.contains('@') && !source.starts_with("file:") {
+        // Not repeated: what stands before the `@` may be a secret, and a secret may hold slashes.
         return Err(format!(
-            "credentials come from the environment (AWS_ACCESS_KEY_ID …), not from a URL: {allowed}"
+            "no `@` is allowed (%40 in a prefix), and credentials come from the environment (AWS_ACCESS_KEY_ID …): {allowed}"
         ));
     }
     let url =

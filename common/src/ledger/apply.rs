@@ -98,6 +98,7 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bo
         before.source == spec.source
             && before.include == spec.include
             && before.discovery.partition == spec.discovery.partition
+            && before.discovery.follow_links == spec.discovery.follow_links
     });
     transaction
         .execute(

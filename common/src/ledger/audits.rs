@@ -57,15 +57,20 @@ pub async fn find_gone(
     let row = client
         .query_one(
             "WITH absent AS (
-                 SELECT DISTINCT ON (file.uri) file.id, file.uri, task.status IS NOT DISTINCT FROM 'LOADED' AS is_loaded
-                 FROM longshore.file LEFT JOIN longshore.task ON task.id = file.task_id
+                 SELECT DISTINCT ON (file.uri) file.id, file.uri
+                 FROM longshore.file
                  WHERE file.dataset_id = $1 AND NOT file.is_ignored AND starts_with(file.uri, $2)
                    AND NOT EXISTS (SELECT FROM pg_temp.listed_by_audit AS listed WHERE listed.uri = file.uri)
                    AND NOT EXISTS (SELECT FROM pg_temp.listed_by_audit AS listed
                                    WHERE listed.is_unreadable AND starts_with(file.uri, rtrim(listed.uri, '/') || '/'))
                  ORDER BY file.uri, file.id DESC
              ), gone AS MATERIALIZED (
-                 SELECT uri, is_loaded FROM absent
+                 SELECT uri,
+                        -- A version that was unloaded, or replaced, was loaded all the same.
+                        EXISTS (SELECT FROM longshore.file AS version
+                                JOIN longshore.file_load ON file_load.file_id = version.id
+                                WHERE version.dataset_id = $1 AND version.uri = absent.uri) AS is_loaded
+                 FROM absent
                  WHERE NOT EXISTS (SELECT FROM longshore.after_load
                                    WHERE after_load.file_id = absent.id AND outcome IN ('MOVED', 'DELETED'))
              )

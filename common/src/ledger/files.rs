@@ -92,16 +92,21 @@ struct EarlierVersions {
     is_on_its_way: bool,
     /// Rows of the listed version itself are in the table: it was superseded, but not replaced.
     is_itself_loaded: bool,
-    is_loaded: bool,
+    /// An operator has taken the rows of the listed version out of the table.
+    is_itself_unloaded: bool,
+    is_other_loaded: bool,
 }
 
 impl EarlierVersions {
     fn compare(&self, on_change: OnChange) -> Comparison {
         match on_change {
             _ if self.is_on_its_way => Comparison::EarlierVersionOnItsWay,
+            // Others were loaded beside it, when the spec said so: it is to replace them.
+            OnChange::Replace if self.is_itself_loaded && self.is_other_loaded => Comparison::New,
             _ if self.is_itself_loaded => Comparison::Known,
-            OnChange::Ignore if self.is_loaded => Comparison::Ignored,
-            OnChange::Fail if self.is_loaded => Comparison::Refused,
+            _ if self.is_itself_unloaded && !self.is_other_loaded => Comparison::Known,
+            OnChange::Ignore if self.is_other_loaded => Comparison::Ignored,
+            OnChange::Fail if self.is_other_loaded => Comparison::Refused,
             // Where none is loaded, they failed, or were unloaded: the new content is what was waited for.
             OnChange::Replace | OnChange::Append | OnChange::Ignore | OnChange::Fail => Comparison::New,
         }
@@ -118,11 +123,15 @@ async fn earlier_versions(
         .query(
             "SELECT file.uri,
                     bool_or(NOT file.is_ignored AND (task.id IS NULL OR task.status IN ('NEW', 'PROCESSING'))),
-                    bool_or(file_load.file_id IS NOT NULL AND file.identity = ANY($3)),
-                    bool_or(file_load.file_id IS NOT NULL)
+                    bool_or(is_loaded AND is_listed),
+                    bool_or(removed_time IS NOT NULL AND replaced_by IS NULL AND is_listed),
+                    bool_or(is_loaded AND NOT is_listed)
              FROM longshore.file
              LEFT JOIN longshore.task ON task.id = file.task_id
-             LEFT JOIN longshore.file_load ON file_load.file_id = file.id AND file_load.removed_time IS NULL
+             LEFT JOIN longshore.file_load ON file_load.file_id = file.id
+             CROSS JOIN LATERAL (
+                 SELECT file_load.file_id IS NOT NULL AND removed_time IS NULL AS is_loaded, file.identity = ANY($3) AS is_listed
+             ) AS version
              WHERE file.dataset_id = $1 AND file.uri = ANY($2)
              GROUP BY file.uri",
             &[&dataset_id, &uris, &identities],
@@ -132,7 +141,8 @@ async fn earlier_versions(
         let versions = EarlierVersions {
             is_on_its_way: row.get(1),
             is_itself_loaded: row.get(2),
-            is_loaded: row.get(3),
+            is_itself_unloaded: row.get(3),
+            is_other_loaded: row.get(4),
         };
         (row.get(0), versions)
     };

@@ -66,13 +66,14 @@ pub async fn unload(
     let transaction = client.transaction().await?;
     let key = object_key(dataset_id, uri);
     // Before anything is looked at: a load that takes this place waits, or has committed.
-    let lock = "SELECT file_id FROM longshore.object WHERE key = $1 FOR UPDATE";
-    let object = transaction.query_opt(lock, &[&key]).await?;
+    let place = "INSERT INTO longshore.object (key, dataset_id) VALUES ($1, $2)
+                 ON CONFLICT (key) DO UPDATE SET dataset_id = excluded.dataset_id";
+    transaction.execute(place, &[&key, &dataset_id]).await?;
     refuse_on_its_way(&transaction, dataset_id, uri).await?;
-    if object.and_then(|object| object.get::<_, Option<i64>>(0)).is_none() {
+    let file_ids = loaded_versions(&transaction, dataset_id, uri).await?;
+    if file_ids.is_empty() {
         return Err(UndoError::Refused("it is not loaded; there is nothing to remove".to_owned()));
     }
-    let file_ids = loaded_versions(&transaction, dataset_id, uri).await?;
     let rows_removed = removal.remove(&transaction, &file_ids).await?;
     let sql = "UPDATE longshore.file_load SET removed_time = clock_timestamp() WHERE file_id = ANY($1)";
     transaction.execute(sql, &[&file_ids]).await?;
@@ -86,11 +87,11 @@ pub async fn unload(
 /// earlier load in one transaction, and if the load fails, the earlier rows stay.
 pub async fn reload(client: &mut Client, dataset_id: i32, uri: &str) -> Result<Reloading, UndoError> {
     let transaction = client.transaction().await?;
-    // Locked, so that two reloads of it do not take the same version.
+    // Locked, so that two reloads of it do not take the same version; not against a load, whose foreign keys share the row.
     let newest = transaction
         .query_opt(
             "SELECT id, identity FROM longshore.file WHERE dataset_id = $1 AND uri = $2
-             ORDER BY id DESC LIMIT 1 FOR UPDATE",
+             ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE",
             &[&dataset_id, &uri],
         )
         .await?;

@@ -93,6 +93,10 @@ impl Bucket {
                     return Ok(()); // Whoever asked has stopped.
                 }
             }
+            // Many folders without an object, one after the other, are no silence.
+            if pages.is_late() && pages.send().await.is_err() {
+                return Ok(());
+            }
         }
         let _ = pages.send().await;
         Ok(())

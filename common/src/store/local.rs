@@ -90,7 +90,16 @@ impl LocalStore {
 
     fn walk(&self, folders: &[PathBuf], mut pages: Pages) -> anyhow::Result<()> {
         self.read_root()?;
+        let mut last_link = None;
         for folder in folders {
+            if let Some(link) = self.link_on_the_way(folder) {
+                // Many folders may lie behind one link, which is one entry.
+                if last_link.as_ref() != Some(&link) {
+                    pages.add(skipped(SkipReason::SymbolicLink, &link));
+                    last_link = Some(link);
+                }
+                continue;
+            }
             // min_depth 1: the folder itself is no entry. Links may lead out of the source.
             let mut entries = WalkDir::new(folder).min_depth(1).follow_links(self.follow_links).into_iter();
             while let Some(entry) = entries.next() {
@@ -105,16 +114,35 @@ impl LocalStore {
                     Ok(entry) => self.entry(&entry),
                     Err(error) => self.failed_entry(error),
                 };
-                if let Some(listed) = listed
-                    && pages.add(listed)
-                    && pages.blocking_send().is_err()
-                {
+                let is_due = match listed {
+                    Some(listed) => pages.add(listed),
+                    None => pages.is_late(),
+                };
+                if is_due && pages.blocking_send().is_err() {
                     return Ok(()); // Whoever asked has stopped.
                 }
+            }
+            if pages.is_late() && pages.blocking_send().is_err() {
+                return Ok(());
             }
         }
         let _ = pages.blocking_send();
         Ok(())
+    }
+
+    /// The first link between the source, which may be one itself, and a folder below it, where links are not followed.
+    fn link_on_the_way(&self, folder: &Path) -> Option<PathBuf> {
+        if self.follow_links {
+            return None;
+        }
+        let mut path = self.root.clone();
+        for part in folder.strip_prefix(&self.root).ok()?.components() {
+            path.push(part);
+            if path.is_symlink() {
+                return Some(path);
+            }
+        }
+        None
     }
 
     fn entry(&self, entry: &DirEntry) -> Option<Listed> {
@@ -144,15 +172,17 @@ impl LocalStore {
     fn reason_to_skip(&self, path: &Path, file_type: std::fs::FileType) -> Option<SkipReason> {
         let below_root = path.strip_prefix(&self.root).unwrap_or(path);
         let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
-        if let Some(reason) = self.wanted.reason_to_skip(below_root, name) {
-            return Some(reason);
+        let by_name = self.wanted.reason_to_skip(below_root, name);
+        if file_type.is_symlink() && by_name != Some(SkipReason::HalfWritten) {
+            return Some(match path.metadata() {
+                // A whole tree may lie behind it, whose files the patterns would take.
+                Ok(behind) if behind.is_dir() => SkipReason::SymbolicLink,
+                Ok(_) => by_name.unwrap_or(SkipReason::SymbolicLink),
+                Err(error) if leads_nowhere(&error) => by_name.unwrap_or(SkipReason::BrokenLink),
+                Err(_) => SkipReason::Unreadable,
+            });
         }
-        match file_type {
-            of if of.is_symlink() && path.metadata().is_err() => Some(SkipReason::BrokenLink),
-            of if of.is_symlink() => Some(SkipReason::SymbolicLink),
-            of if !of.is_file() => Some(SkipReason::NotRegular),
-            _ => None,
-        }
+        by_name.or_else(|| (!file_type.is_file()).then_some(SkipReason::NotRegular))
     }
 
     pub(super) fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {
@@ -172,6 +202,12 @@ impl LocalStore {
         std::fs::read_dir(&self.root).with_context(|| format!("cannot list {}", uri(&self.root)))?;
         Ok(())
     }
+}
+
+/// Of a link: its target is not there, or it leads in a circle. Any other error may be gone the next time.
+fn leads_nowhere(error: &io::Error) -> bool {
+    let is_circle = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_circle || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn listed(path: &Path, metadata: &Metadata) -> Listed {
@@ -278,6 +314,23 @@ mod tests {
         assert_eq!(names(root.path(), &within(&["2026/03"])).await.0.len(), 2);
         assert_eq!(names(root.path(), &within(&["2026/03/02", "2026/04", "2027"])).await.0.len(), 2);
         assert_eq!(names(root.path(), &within(&["2027"])).await, (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn folders_behind_a_link_are_one_entry_of_the_link() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        for folder in ["03/01", "03/02"] {
+            std::fs::create_dir_all(outside.path().join(folder)).unwrap();
+            std::fs::write(outside.path().join(folder).join("a.csv"), "x").unwrap();
+        }
+        symlink(outside.path(), root.path().join("2026")).unwrap();
+        let link = || vec![(SkipReason::SymbolicLink, "2026".to_owned())];
+        assert_eq!(names(root.path(), &[]).await, (vec![], link()));
+        let within = ["2026/03/01", "2026/03/02"].map(str::to_owned);
+        assert_eq!(names(root.path(), &within).await, (vec![], link()));
+        let following = store(root.path()).following_links(true);
+        assert_eq!(names_in(following, &within).await.0, ["a.csv", "a.csv"]);
     }
 
     #[tokio::test]

@@ -86,7 +86,7 @@ async fn a_folder_that_is_moved_here_brings_its_files_however_old_they_are() {
     loaded(&stage, 2).await;
     // Under its new name it is watched like any other folder.
     fs::rename(stage.inbox.join("here"), stage.inbox.join("there")).unwrap();
-    loaded(&stage, 2).await;
+    eventually("the file under its other name", || async { stage.loans().await == (4, 2) }).await;
     stage.put("there/deep/b.csv", loan_file(3..=4));
     eventually("the new file", || async {
         stage.number("SELECT count(*) FROM reporting.loan_applications WHERE application_id > 2").await == 2

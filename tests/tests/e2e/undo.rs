@@ -53,6 +53,27 @@ async fn an_unloaded_file_leaves_no_rows_stays_known_and_can_be_reloaded() {
 }
 
 #[tokio::test]
+async fn an_unloaded_version_stays_out_also_when_a_newer_one_had_failed() {
+    let stage = with_two_files().await;
+    let path = stage.inbox.join("a.csv");
+    let (kept, path) = (stage.inbox.join("a.csv.part"), path.to_str().unwrap());
+    std::fs::hard_link(path, &kept).unwrap();
+    stage.put("a.csv", "no such header\n1\n");
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(states(&stage).await, ["FAILED", "LOADED"]);
+    // The version that is loaded is what the store has again.
+    std::fs::rename(&kept, path).unwrap();
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["known"], 2);
+    stage.ok(&["unload", path]).await;
+    assert_eq!(stage.scan().await["scans"][0]["counts"]["known"], 2);
+    assert_eq!(lowest_and_highest(&stage).await, ["21 30"]);
+    std::fs::remove_file(path).unwrap();
+    let audit = stage.run(&["audit", "--json"]).await;
+    assert_eq!((audit.code, &audit.json()["scans"][0]["audit"]["gone"]["loaded"]["files"]), (0, &1.into()));
+}
+
+#[tokio::test]
 async fn new_content_of_an_unloaded_file_is_a_new_file() {
     let stage = with_two_files().await;
     stage.ok(&["unload", stage.inbox.join("a.csv").to_str().unwrap()]).await;

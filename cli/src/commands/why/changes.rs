@@ -13,18 +13,18 @@ use crate::output::counted;
 pub(super) fn since(version: &FileVersion, now: DateTime<Utc>) -> String {
     match (version.removed_time, version.replaced_by) {
         (Some(removed), Some(newer)) => format!(
-            "REPLACED at {}: the rows of the newer version (_file_id {newer}) are in the table in place of these.",
+            "REPLACED at {} by the newer version (_file_id {newer}): its own rows were removed.",
             moment(removed, now)
         ),
         (Some(removed), None) => format!(
-            "UNLOADED at {} by an operator: its rows are not in the table. No scan loads it again; `longshore reload {}` does.",
+            "UNLOADED at {} by an operator: its rows are not in the table. No scan loads it again; `longshore reload {}` loads the newest version.",
             moment(removed, now),
             argument(&version.file_name)
         ),
         (None, _) => match version.superseded_by {
             Some(newer) => {
                 format!(
-                    "A newer version of this file (_file_id {newer}) was found; these rows are in the table still."
+                    "There is a newer version of this file (_file_id {newer}); these rows are in the table still."
                 )
             }
             None => format!("New content under this name {}.", fate(version.on_change)),

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -190,18 +190,23 @@ impl<'a> Site<'a> {
         command
     }
 
-    /// What `longshore scan --json` says; it must succeed.
-    pub(crate) async fn scan_report(&self, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
-        let said = self.run(&[&["scan", "--json"], arguments].concat()).await?;
-        serde_json::from_slice(&said).context("longshore scan --json")
+    /// What `longshore audit --json` says, whatever it thinks of it.
+    pub(crate) async fn audit_report(&self) -> anyhow::Result<serde_json::Value> {
+        let output = self.output(&["audit", "--flush", "--json"]).await?;
+        let said = || format!("longshore audit failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).with_context(said)
     }
 
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let mut command = self.command(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    async fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = self.output(arguments).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "longshore {} failed:\n{said}", arguments.join(" "));
-        Ok(output.stdout)
+        Ok(())
+    }
+
+    async fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = self.command(arguments);
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
     }
 
     /// A connection to the database, past any proxy.

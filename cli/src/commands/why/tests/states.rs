@@ -209,7 +209,7 @@ fn a_loaded_version_says_what_became_of_it_since_and_what_new_content_would_do()
     }
     assert_eq!(
         last_line(FileVersion { superseded_by: Some(9), ..loaded.clone() }),
-        "A newer version of this file (_file_id 9) was found; these rows are in the table still."
+        "There is a newer version of this file (_file_id 9); these rows are in the table still."
     );
     let removed = FileVersion { removed_time: Some(at(-5)), ..loaded };
     let story = state::of_version(&removed, at(0));
@@ -218,12 +218,11 @@ fn a_loaded_version_says_what_became_of_it_since_and_what_new_content_would_do()
     assert_eq!(
         last_line(removed.clone()),
         "UNLOADED at 2026-03-01T11:59:55Z (5.0s ago) by an operator: its rows are not in the table. No scan loads it again; \
-         `longshore reload file:///srv/a.csv` does."
+         `longshore reload file:///srv/a.csv` loads the newest version."
     );
     assert_eq!(
         last_line(FileVersion { replaced_by: Some(9), ..removed }),
-        "REPLACED at 2026-03-01T11:59:55Z (5.0s ago): the rows of the newer version (_file_id 9) are in the table in place of \
-         these."
+        "REPLACED at 2026-03-01T11:59:55Z (5.0s ago) by the newer version (_file_id 9): its own rows were removed."
     );
     let told = state::of_task(&TaskHistory { files: 3, removed_files: 1, ..task("LOADED") }, at(0));
     assert!(told[1].starts_with("Of that, the rows of 1 file were removed since"), "{told:?}");

@@ -43,12 +43,18 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     });
     let mut findings = Findings { discovery_files: size.files, ..Findings::default() };
     let progress = Progress::new("discovery", u64::from(size.scans + size.kills));
+    // First the folder is only scanned, then it is watched as well.
+    let mut is_watched = false;
     let files_per_scan = size.files.div_ceil(size.scans);
     loop {
         findings.discovery_scans = complete_scans(&client).await?;
         let is_enough = findings.discovery_scans >= size.scans && findings.discovery_kills >= size.kills;
         if is_enough || feeding.is_finished() {
             break;
+        }
+        if !is_watched && 2 * findings.discovery_scans >= size.scans {
+            site.apply(&[("schedule = \"* * * * *\"", "schedule = \"continuous\"")]).await?;
+            is_watched = true;
         }
         pace.allow(files_per_scan * (findings.discovery_scans + 1));
         let is_kill = findings.discovery_kills * size.scans <= findings.discovery_scans * size.kills;
@@ -119,15 +125,15 @@ async fn come_to_rest(site: &mut Site<'_>) -> anyhow::Result<Vec<String>> {
         if let Some(left) = work::drain(site, PATIENCE).await? {
             anyhow::bail!("nothing moved for {PATIENCE:?}, and this is left: {left:?}");
         }
-        let report = site.scan_report(&["--all", "--flush"]).await?;
+        let report = site.audit_report().await?;
         let counts = &report["scans"][0]["counts"];
-        last = report.to_string();
+        last = counts.to_string();
         let waits = |reason: &str| counts["skipped"].get(reason).is_some();
         let is_quiet = counts["new"] == 0 && !waits("settling") && !waits("earlier_version_on_its_way");
         Ok(is_quiet.then_some(()))
     };
     Ok(match wait::within(3 * PATIENCE, resting).await? {
         Some(()) => Vec::new(),
-        None => vec![format!("scans go on to find something: {last}")],
+        None => vec![format!("audits go on to find something: {last}")],
     })
 }
