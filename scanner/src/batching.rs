@@ -14,8 +14,11 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-/// Tasks that are made in one transaction.
-const TASKS_PER_TRANSACTION: usize = 100;
+use crate::answer::answered;
+
+/// Files that are read at once. The full groups among them, and the one that was open before, become tasks in one
+/// transaction.
+const PAGE_LEN: usize = 10_000;
 
 /// How long that may take, unless Postgres hangs.
 const CREATE_LIMIT: Duration = Duration::from_secs(60);
@@ -40,36 +43,84 @@ pub struct HeldBack {
     pub until: DateTime<Utc>,
 }
 
+/// After so many new files a scan makes tasks of what it has found so far; at least as many as fill a batch.
+const SEND_EVERY: u64 = 20_000;
+
+impl BatchReport {
+    /// Whether a scan that has found so many new files should make tasks before it goes on.
+    pub(crate) fn is_behind(&self, new_files: u64, limits: &Batch) -> bool {
+        new_files.saturating_sub(self.files as u64) >= SEND_EVERY.max(2 * u64::from(limits.max_files))
+    }
+}
+
+/// Makes tasks of the dataset's waiting files as far as they fill batches. The caller holds the dataset's scan lock.
+pub(crate) async fn send_full_batches(
+    client: &mut Client,
+    dataset: &StoredDataset,
+    report: &mut BatchReport,
+) -> anyhow::Result<()> {
+    cut_and_send(client, dataset, report).await.map(|_| ())
+}
+
 /// Makes tasks of the dataset's waiting files. The last, partial batch waits until its oldest file was scanned
 /// `max_wait` ago, unless `flush` sends it now. The caller holds the dataset's scan lock.
 pub(crate) async fn send_batches(
     client: &mut Client,
     dataset: &StoredDataset,
     flush: bool,
-) -> anyhow::Result<BatchReport> {
-    let limits = &dataset.spec.batch;
-    let (files, now) = ledger::waiting_files(client, dataset.id).await?;
-    let Groups { mut full, partial } = group(&files, limits);
-    let mut report = BatchReport::default();
-    if let Some(oldest) = partial.iter().map(|file| file.created_time).min() {
-        let until = oldest + limits.max_wait.0;
-        if flush || until <= now {
-            full.push(partial);
-        } else {
-            report.held_back = Some(HeldBack { files: partial.len(), until });
+    report: &mut BatchReport,
+) -> anyhow::Result<()> {
+    let partial = cut_and_send(client, dataset, report).await?;
+    let Some(oldest) = partial.iter().map(|file| file.created_time).min() else { return Ok(()) };
+    let until = oldest + dataset.spec.batch.max_wait.0;
+    if flush || until <= answered(ledger::database_time(client)).await? {
+        return send(client, dataset, &[partial], report).await;
+    }
+    report.held_back = Some(HeldBack { files: partial.len(), until });
+    Ok(())
+}
+
+/// Reads the waiting files page by page, sends the batches that they fill, and gives the group that stays open.
+async fn cut_and_send(
+    client: &mut Client,
+    dataset: &StoredDataset,
+    report: &mut BatchReport,
+) -> anyhow::Result<Vec<WaitingFile>> {
+    let mut open: Vec<WaitingFile> = Vec::new();
+    let mut last = None;
+    loop {
+        let reading = ledger::waiting_files(client, dataset.id, last.as_ref(), PAGE_LEN as i64);
+        let page = answered(reading).await?;
+        let is_end = page.len() < PAGE_LEN;
+        last = page.last().copied();
+        let Groups { full, partial } = group(open.into_iter().chain(page), &dataset.spec.batch);
+        send(client, dataset, &full, report).await?;
+        open = partial;
+        if is_end {
+            return Ok(open);
         }
     }
-    let traceparent = telemetry::current_traceparent();
-    for batches in full.chunks(TASKS_PER_TRANSACTION) {
-        let tasks: Vec<NewTask> = batches.iter().map(|batch| new_task(batch)).collect();
-        edge::pass("scanner::before_batch")?;
-        let creating = ledger::create_tasks(client, dataset.id, traceparent.as_deref(), &tasks);
-        tokio::time::timeout(CREATE_LIMIT, creating).await.context("Postgres does not answer")??;
-        edge::pass("scanner::after_batch")?;
-        report.tasks += tasks.len();
-        report.files += tasks.iter().map(|task| task.file_ids.len()).sum::<usize>();
+}
+
+/// Makes a task of each group, all in one transaction.
+async fn send(
+    client: &mut Client,
+    dataset: &StoredDataset,
+    groups: &[Vec<WaitingFile>],
+    report: &mut BatchReport,
+) -> anyhow::Result<()> {
+    if groups.is_empty() {
+        return Ok(());
     }
-    Ok(report)
+    let tasks: Vec<NewTask> = groups.iter().map(|group| new_task(group)).collect();
+    let traceparent = telemetry::current_traceparent();
+    edge::pass("scanner::before_batch")?;
+    let creating = ledger::create_tasks(client, dataset.id, traceparent.as_deref(), &tasks);
+    tokio::time::timeout(CREATE_LIMIT, creating).await.context("Postgres does not answer")??;
+    edge::pass("scanner::after_batch")?;
+    report.tasks += tasks.len();
+    report.files += tasks.iter().map(|task| task.file_ids.len()).sum::<usize>();
+    Ok(())
 }
 
 fn new_task(files: &[WaitingFile]) -> NewTask {
@@ -84,7 +135,9 @@ struct Groups {
 }
 
 /// Cuts files, in their order, into groups within the limits; a larger file is a group alone.
-fn group(files: &[WaitingFile], limits: &Batch) -> Groups {
+///
+/// A group that stays open can be cut again together with the files behind it: that gives what all at once would.
+fn group(files: impl IntoIterator<Item = WaitingFile>, limits: &Batch) -> Groups {
     let (max_bytes, max_files) = (limits.max_bytes.0, limits.max_files as usize);
     let (mut full, mut open, mut open_bytes) = (Vec::new(), Vec::new(), 0_u64);
     for file in files {
@@ -93,7 +146,7 @@ fn group(files: &[WaitingFile], limits: &Batch) -> Groups {
             full.push(std::mem::take(&mut open));
             open_bytes = 0;
         }
-        open.push(*file);
+        open.push(file);
         open_bytes = open_bytes.saturating_add(file.size_in_bytes);
         // Nothing more fits: no reason to wait.
         if open.len() >= max_files || open_bytes >= max_bytes {
@@ -107,12 +160,14 @@ fn group(files: &[WaitingFile], limits: &Batch) -> Groups {
 #[cfg(test)]
 mod tests {
     use longshore_common::dataset::HumanBytes;
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
     fn files(sizes: &[u64]) -> Vec<WaitingFile> {
         let file = |(id, size): (usize, &u64)| WaitingFile {
             id: i64::try_from(id).unwrap(),
+            file_modified_time: DateTime::UNIX_EPOCH,
             size_in_bytes: *size,
             created_time: DateTime::UNIX_EPOCH,
         };
@@ -138,7 +193,7 @@ mod tests {
             (&[0, 0], &[], &[0, 0]),
         ];
         for (input, full, partial) in cases {
-            let groups = group(&files(input), &limits);
+            let groups = group(files(input), &limits);
             let found: Vec<Vec<u64>> = groups.full.iter().map(|group| sizes(group)).collect();
             assert_eq!(found, full, "{input:?}");
             assert_eq!(sizes(&groups.partial), partial, "{input:?}");
@@ -148,7 +203,45 @@ mod tests {
     #[test]
     fn a_size_near_the_end_of_the_range_does_not_overflow() {
         let limits = Batch::default();
-        let groups = group(&files(&[u64::MAX, u64::MAX]), &limits);
+        let groups = group(files(&[u64::MAX, u64::MAX]), &limits);
         assert_eq!(groups.full.len(), 2);
+    }
+    proptest! {
+        #[test]
+        fn groups_cut_page_by_page_are_those_cut_in_one_go(
+            sizes in vec(0_u64..12, 0..60),
+            page_len in 1_usize..20,
+            max_files in 1_u32..6,
+        ) {
+            let limits = Batch { max_bytes: HumanBytes(10), max_files, ..Batch::default() };
+            let files = files(&sizes);
+            let whole = group(files.iter().copied(), &limits);
+            let (mut full, mut open) = (Vec::new(), Vec::new());
+            for page in files.chunks(page_len) {
+                let groups = group(open.into_iter().chain(page.iter().copied()), &limits);
+                full.extend(groups.full);
+                open = groups.partial;
+            }
+            prop_assert_eq!((full, open), (whole.full, whole.partial));
+        }
+    }
+
+    #[test]
+    fn a_scan_makes_tasks_on_the_way_once_many_files_are_new_and_fill_two_batches() {
+        let sent = |files| BatchReport { files, ..BatchReport::default() };
+        let cases = [
+            (1000, 19_999, 0, false),
+            (1000, 20_000, 0, true),
+            (1000, 39_000, 20_000, false),
+            (1000, 40_000, 20_000, true),
+            (100_000, 199_999, 0, false),
+            (100_000, 200_000, 0, true),
+            // Files of an earlier scan went with them.
+            (1000, 5, 20_000, false),
+        ];
+        for (max_files, new, files, expected) in cases {
+            let limits = Batch { max_files, ..Batch::default() };
+            assert_eq!(sent(files).is_behind(new, &limits), expected, "{max_files}, {new}, {files}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     answer::answered,
     audit::Audit,
+    batching::BatchReport,
     pass::Pass,
     reach::Reach,
     scan::{ScanMode, ScanOptions},
@@ -29,7 +30,16 @@ pub(crate) const SPEAK_EVERY: Duration = Duration::from_millis(500);
 /// How often a running scan records how far it is.
 const RECORD_EVERY: Duration = Duration::from_secs(1);
 
-/// Lists the source, records what is new, and moves the watermark. What an audit found comes with the counts.
+/// What a scan has done when its listing has ended.
+pub(crate) struct Discovered {
+    pub(crate) counts: ScanCounts,
+    /// What an audit found.
+    pub(crate) audit: Option<AuditFindings>,
+    /// Tasks that were made on the way.
+    pub(crate) batches: BatchReport,
+}
+
+/// Lists the source, records what is new, and moves the watermark. Of many new files the first are in tasks when this ends.
 ///
 /// An error or a stop leaves what was recorded so far, which is right by itself, and the watermark where it was.
 pub(crate) async fn discover(
@@ -38,7 +48,7 @@ pub(crate) async fn discover(
     options: ScanOptions,
     stop: &CancellationToken,
     on_page: &(dyn Fn(&ScanCounts) + Send + Sync),
-) -> anyhow::Result<(ScanCounts, Option<AuditFindings>)> {
+) -> anyhow::Result<Discovered> {
     let (scan_id, started_time) =
         answered(ledger::begin_scan(client, dataset.id, options.mode.kind())).await?;
     let scan_reach = Reach::of_scan(dataset, started_time);
@@ -58,11 +68,12 @@ pub(crate) async fn discover(
     }
     .await;
     match ended {
-        Ok(findings) => {
+        Ok(audit) => {
+            let batches = pass.take_batches();
             let counts = pass.finish();
-            let finishing = ledger::finish_scan(client, scan_id, dataset.version, &counts, findings.as_ref());
+            let finishing = ledger::finish_scan(client, scan_id, dataset.version, &counts, audit.as_ref());
             answered(finishing).await?;
-            Ok((counts, findings))
+            Ok(Discovered { counts, audit, batches })
         }
         Err(error) => {
             let end = if stop.is_cancelled() { EarlyEnd::Stopped } else { EarlyEnd::Failed };

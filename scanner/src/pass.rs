@@ -9,7 +9,10 @@ use longshore_common::{
 use tokio_postgres::Client;
 use tracing::debug;
 
-use crate::audit::Audit;
+use crate::{
+    audit::Audit,
+    batching::{self, BatchReport},
+};
 
 /// The reason under which files are counted that changed too recently.
 pub(crate) const SETTLING: &str = "settling";
@@ -33,6 +36,8 @@ pub(crate) struct Pass<'a> {
     waiting: Vec<StoredFile>,
     counts: ScanCounts,
     audit: Option<Audit>,
+    /// Made on the way, so that workers load while a large store is still being listed.
+    batches: BatchReport,
 }
 
 impl<'a> Pass<'a> {
@@ -51,6 +56,7 @@ impl<'a> Pass<'a> {
             waiting: Vec::new(),
             counts: ScanCounts::default(),
             audit: None,
+            batches: BatchReport::default(),
         }
     }
 
@@ -69,8 +75,9 @@ impl<'a> Pass<'a> {
         &self.counts
     }
 
-    /// Counts a page of entries and records the files among them that are new. After an error, what it did not come to is not
-    /// counted as listed either, so that the counts add up. The caller holds the dataset's scan lock.
+    /// Counts a page of entries and records the files among them that are new; where these are many, makes tasks of them.
+    /// After an error, what it did not come to is not counted as listed either, so that the counts add up. The caller holds
+    /// the dataset's scan lock.
     ///
     /// Gives the files that must wait and be compared later.
     pub(crate) async fn take(
@@ -91,7 +98,15 @@ impl<'a> Pass<'a> {
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);
         }
+        if self.batches.is_behind(self.counts.new, &self.dataset.spec.batch) {
+            batching::send_full_batches(client, self.dataset, &mut self.batches).await?;
+        }
         Ok(std::mem::take(&mut self.waiting))
+    }
+
+    /// The tasks that were made on the way.
+    pub(crate) fn take_batches(&mut self) -> BatchReport {
+        std::mem::take(&mut self.batches)
     }
 
     /// The file, if it is to be compared; everything else is counted here.

@@ -15,7 +15,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use crate::{
     answer::answered,
     batching::{self, BatchReport},
-    discovery,
+    discovery::{self, Discovered},
 };
 
 /// How much a scan looks at.
@@ -63,7 +63,8 @@ pub struct ScanReport {
     pub batches: BatchReport,
 }
 
-/// Scans `dataset` and makes tasks. On the way `on_page` is told the counts so far.
+/// Scans `dataset` and makes tasks, the first of them while a large store is still being listed. On the way `on_page` is
+/// told the counts so far.
 ///
 /// After an error the connection must be closed: it may hold the dataset's lock.
 pub async fn scan_dataset(
@@ -86,8 +87,9 @@ pub async fn scan_dataset(
                 batches: BatchReport::default(),
             });
         }
-        let (counts, audit) = discovery::discover(client, dataset, options, stop, on_page).await?;
-        let batches = batching::send_batches(client, dataset, options.flush).await?;
+        let Discovered { counts, audit, mut batches } =
+            discovery::discover(client, dataset, options, stop, on_page).await?;
+        batching::send_batches(client, dataset, options.flush, &mut batches).await?;
         answered(ledger::unlock(client, Lock::Scan(dataset.id))).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
         let (listed, new, known, skipped) = (counts.listed, counts.new, counts.known, &counts.skipped);
@@ -123,7 +125,7 @@ pub(crate) async fn send_due_batches(
     stall_limit: Duration,
 ) -> anyhow::Result<()> {
     // The span is made only where there is something to do: this runs every tick.
-    if !ledger::has_waiting_files(client, dataset.id).await? {
+    if !ledger::is_batch_due(client, dataset.id, &dataset.spec.batch).await? {
         return Ok(());
     }
     let name = &dataset.spec.name;
@@ -131,7 +133,8 @@ pub(crate) async fn send_due_batches(
         if !ledger::try_lock_from_silent(client, Lock::Scan(dataset.id), stall_limit).await? {
             return Ok(());
         }
-        let report = batching::send_batches(client, dataset, false).await?;
+        let mut report = BatchReport::default();
+        batching::send_batches(client, dataset, false, &mut report).await?;
         ledger::unlock(client, Lock::Scan(dataset.id)).await?;
         if report.tasks > 0 {
             info!(tasks = report.tasks, files = report.files, "sent batches that were due");

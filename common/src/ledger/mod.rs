@@ -67,4 +67,4 @@ pub use scans::{
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
-pub use waiting::{WaitingFile, has_waiting_files, waiting_files};
+pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

@@ -23,23 +23,26 @@ pub async fn create_tasks(
     traceparent: Option<&str>,
     tasks: &[NewTask],
 ) -> anyhow::Result<()> {
+    let ids: Vec<Uuid> = tasks.iter().map(|task| task.id).collect();
+    let of_files = tasks.iter().flat_map(|task| task.file_ids.iter().map(|file_id| (task.id, *file_id)));
+    let (task_ids, file_ids): (Vec<Uuid>, Vec<i64>) = of_files.unzip();
     let transaction = client.transaction().await?;
-    for task in tasks {
-        transaction
-            .execute(
-                "INSERT INTO longshore.task (id, dataset_id, traceparent) VALUES ($1, $2, $3)",
-                &[&task.id, &dataset_id, &traceparent],
-            )
-            .await?;
-        let taken = transaction
-            .execute(
-                "UPDATE longshore.file SET task_id = $1, modified_time = now()
-                 WHERE id = ANY($2) AND task_id IS NULL",
-                &[&task.id, &task.file_ids],
-            )
-            .await?;
-        anyhow::ensure!(taken == task.file_ids.len() as u64, "another scanner has batched the same files");
-    }
+    transaction
+        .execute(
+            "INSERT INTO longshore.task (id, dataset_id, traceparent)
+             SELECT id, $2, $3 FROM unnest($1::uuid[]) AS batch (id)",
+            &[&ids, &dataset_id, &traceparent],
+        )
+        .await?;
+    let taken = transaction
+        .execute(
+            "UPDATE longshore.file SET task_id = batch.task_id, modified_time = now()
+             FROM unnest($1::uuid[], $2::bigint[]) AS batch (task_id, file_id)
+             WHERE file.id = batch.file_id AND file.task_id IS NULL",
+            &[&task_ids, &file_ids],
+        )
+        .await?;
+    anyhow::ensure!(taken == file_ids.len() as u64, "another scanner has batched the same files");
     transaction.execute(&format!("SELECT {WAKE_RELAY}"), &[]).await?;
     transaction.commit().await?;
     Ok(())

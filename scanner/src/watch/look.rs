@@ -40,12 +40,13 @@ pub(super) async fn look(
     let mut pass = Pass::new(dataset, None, Utc::now());
     let taking = tokio::time::timeout(stall_limit, pass.take(client, listed));
     let waiting = taking.await.context("Postgres does not answer").flatten()?;
-    let counts = pass.counts();
-    if counts.new > 0 {
-        let batches = batching::send_batches(client, dataset, false).await?;
-        info!(new = counts.new, tasks = batches.tasks, "found new files");
+    if pass.counts().new > 0 {
+        let mut batches = pass.take_batches();
+        batching::send_batches(client, dataset, false, &mut batches).await?;
+        info!(new = pass.counts().new, tasks = batches.tasks, "found new files");
     }
     answered(ledger::unlock(client, lock)).await?;
+    let counts = pass.counts();
     telemetry::metrics().files_scanned(&dataset.spec.name, counts.new);
     debug!(known = counts.known, skipped = ?counts.skipped, "looked");
     Ok(Some(waiting))

@@ -16,6 +16,7 @@ mod infer;
 mod kept_statements;
 mod links;
 mod main_line;
+mod many_files;
 mod mid_copy;
 mod model;
 mod network;

@@ -1,8 +1,8 @@
 //! What a figure works with.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, rc::Rc};
 
-use crate::{longshore::Longshore, psql::Psql, server::Server};
+use crate::{longshore::Longshore, million::Million, psql::Psql, server::Server};
 
 /// A database, queues and a folder of its own: a figure finds nothing that another left, not even when that one failed.
 pub(crate) struct Bench {
@@ -12,6 +12,8 @@ pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) longshore: Longshore,
     pub(crate) psql: Psql,
+    /// Shared with the other figures of the run.
+    pub(crate) million: Rc<Million>,
     /// For files; removed in the end.
     pub(crate) folder: PathBuf,
 }

@@ -10,12 +10,17 @@ use longshore_tests::child;
 use toml::{Table, toml};
 use uuid::Uuid;
 
-use crate::{bench::Bench, longshore::Ran, rows::Rows};
+use crate::{
+    bench::Bench,
+    longshore::{Ran, Scan},
+    rows::Rows,
+};
 
 /// Named after its figure, as its table is.
 pub(crate) struct Dataset<'a> {
     bench: &'a Bench,
     name: &'static str,
+    inbox: PathBuf,
 }
 
 /// Files, and what loading them must leave behind.
@@ -48,13 +53,34 @@ impl<'a> Dataset<'a> {
     pub(crate) async fn create_settling(
         bench: &'a Bench,
         name: &'static str,
-        mut spec: Table,
+        spec: Table,
         settle: &str,
     ) -> anyhow::Result<Self> {
-        let dataset = Self { bench, name };
-        fs::create_dir_all(dataset.inbox())?;
+        let inbox = bench.folder.join("inbox");
+        fs::create_dir_all(&inbox)?;
+        Self::apply(bench, name, spec, &inbox, settle).await
+    }
+
+    /// Applies the spec under the figure's name, with the folder as its source, in which files need not settle.
+    pub(crate) async fn over(
+        bench: &'a Bench,
+        name: &'static str,
+        spec: Table,
+        inbox: &Path,
+    ) -> anyhow::Result<Self> {
+        Self::apply(bench, name, spec, inbox, "0s").await
+    }
+
+    async fn apply(
+        bench: &'a Bench,
+        name: &'static str,
+        mut spec: Table,
+        inbox: &Path,
+        settle: &str,
+    ) -> anyhow::Result<Self> {
+        let dataset = Self { bench, name, inbox: inbox.to_owned() };
         spec.insert("name".to_owned(), name.into());
-        spec.insert("source".to_owned(), format!("file://{}", dataset.inbox().display()).into());
+        spec.insert("source".to_owned(), format!("file://{}", inbox.display()).into());
         spec.insert("target".to_owned(), toml! { table = (dataset.table()) }.into());
         spec.insert("discovery".to_owned(), toml! { settle = (settle) }.into());
         let path = bench.folder.join("spec.toml");
@@ -72,8 +98,13 @@ impl<'a> Dataset<'a> {
     }
 
     /// The folder that is scanned.
-    pub(crate) fn inbox(&self) -> PathBuf {
-        self.bench.folder.join("inbox")
+    pub(crate) fn inbox(&self) -> &Path {
+        &self.inbox
+    }
+
+    /// Scans it with the option.
+    pub(crate) async fn scan(&self, option: &str) -> anyhow::Result<Scan> {
+        self.bench.longshore.measured_scan(self.name, option).await
     }
 
     /// Rows per second of a worker at the load, rejected ones among them; its whole process counts.
@@ -95,7 +126,7 @@ impl<'a> Dataset<'a> {
         worker: impl Future<Output = anyhow::Result<Ran<T>>>,
     ) -> anyhow::Result<T> {
         let run = Uuid::new_v4().simple().to_string();
-        let run_folder = self.inbox().join(&run);
+        let run_folder = self.inbox.join(&run);
         link_into(&run_folder, &load.files)?;
         self.bench.longshore.scan(self.name, load.tasks).await?;
         self.bench.server.start_even().await?;

@@ -1,6 +1,7 @@
 //! The `longshore` command, as a user would run it.
 
 use std::{
+    fmt,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -30,6 +31,32 @@ pub(crate) struct Ran<T> {
     pub(crate) value: T,
     /// For whoever finds that its work is wrong.
     pub(crate) messages: String,
+}
+
+/// A scan that has ended.
+pub(crate) struct Scan {
+    /// The whole process.
+    pub(crate) elapsed: Duration,
+    /// Of its memory.
+    pub(crate) peak_mib: f64,
+    report: Value,
+}
+
+impl Scan {
+    /// Fails unless it counted so many files.
+    pub(crate) fn expect(&self, listed: u64, new: u64, known: u64) -> anyhow::Result<()> {
+        let counts = &self.report["scans"][0]["counts"];
+        let found = ["listed", "new", "known"].map(|name| counts[name].as_u64());
+        let expected = [listed, new, known].map(Some);
+        anyhow::ensure!(found == expected, "listed, new and known should be {expected:?}: {}", self.report);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Scan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.2} s, at most {:.1} MiB", self.elapsed.as_secs_f64(), self.peak_mib)
+    }
 }
 
 impl Longshore {
@@ -78,6 +105,23 @@ impl Longshore {
         Ok(())
     }
 
+    /// Scans the dataset with the option.
+    pub(crate) async fn measured_scan(&self, dataset: &str, option: &str) -> anyhow::Result<Scan> {
+        let command = self.command(&scan_arguments(dataset, option));
+        let started = Instant::now();
+        let child = child::start(command)?;
+        let process_id = child.id().context("the scan has no process id")?;
+        let (printed, peak_kib) = peak::until(process_id, child::end(child, "longshore scan")).await;
+        let elapsed = started.elapsed();
+        let report = serde_json::from_str(&printed?.output).context("longshore scan --json")?;
+        Ok(Scan { elapsed, peak_mib: peak_kib as f64 / 1024.0, report })
+    }
+
+    /// The scan's command line, for the output.
+    pub(crate) fn shown_scan(&self, dataset: &str, option: &str) -> String {
+        format!("longshore {}", scan_arguments(dataset, option).join(" "))
+    }
+
     /// Runs a worker until no task is left: how long the process took.
     pub(crate) async fn timed_worker(&self, concurrency: u32) -> anyhow::Result<Ran<Duration>> {
         let command = self.command(&worker_arguments(&concurrency.to_string()));
@@ -119,6 +163,10 @@ impl Longshore {
         command.env("LONGSHORE_AMQP_PREFIX", &self.prefix);
         command
     }
+}
+
+fn scan_arguments<'a>(dataset: &'a str, option: &'a str) -> [&'a str; 4] {
+    ["scan", dataset, option, "--json"]
 }
 
 fn worker_arguments(concurrency: &str) -> [&str; 4] {

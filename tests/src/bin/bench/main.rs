@@ -11,6 +11,7 @@ mod dataset;
 mod figures;
 mod longshore;
 mod machine;
+mod million;
 mod pairs;
 mod peak;
 mod peer;
@@ -23,6 +24,7 @@ mod server;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    rc::Rc,
 };
 
 use anyhow::Context;
@@ -34,6 +36,7 @@ use crate::{
     bench::Bench,
     figures::Figure,
     longshore::Longshore,
+    million::Million,
     pairs::Measured,
     psql::Psql,
     server::{ScratchDatabase, Server},
@@ -89,9 +92,10 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     println!("{}\n", machine::conditions(&args.database_url, &program, args.runs).await?);
     let is_chosen =
         |figure: &&Figure| args.only.is_empty() || args.only.iter().any(|name| name == figure.name);
+    let million = Rc::new(Million::new(workspace().join("target"), args.scale));
     let (mut results, mut failed) = (Vec::new(), Vec::new());
     for figure in figures::ALL.iter().filter(is_chosen) {
-        match measure(args, &program, figure, &stop).await {
+        match measure(args, &program, figure, &million, &stop).await {
             Ok(Some(measured)) => {
                 if args.scale == 1.0 {
                     report::append(&workspace().join("target/bench.jsonl"), figure, &measured)?;
@@ -117,11 +121,12 @@ async fn measure(
     args: &Args,
     program: &Path,
     figure: &Figure,
+    million: &Rc<Million>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Measured>> {
     let scratch = ScratchDatabase::create(&args.database_url).await?;
     let measured = tokio::select! {
-        measured = measure_in(&scratch, args, program, figure) => measured.map(Some),
+        measured = measure_in(&scratch, args, program, figure, million) => measured.map(Some),
         // Dropping the measurement kills its processes and removes its files.
         () = stop.cancelled() => Ok(None),
     };
@@ -138,6 +143,7 @@ async fn measure_in(
     args: &Args,
     program: &Path,
     figure: &Figure,
+    million: &Rc<Million>,
 ) -> anyhow::Result<Measured> {
     let target = workspace().join("target");
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&target);
@@ -148,6 +154,7 @@ async fn measure_in(
         server: Server::connect(scratch.url()).await?,
         longshore: Longshore::new(program, scratch, &args.amqp_url),
         psql: Psql::new(scratch.url())?,
+        million: Rc::clone(million),
         folder: folder.path().to_owned(),
     };
     bench.longshore.migrate().await?;

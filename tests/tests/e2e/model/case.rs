@@ -68,7 +68,7 @@ impl House {
         ledger::compare_and_enlist(&mut self.client, self.dataset_id, OnChange::Replace, &page)
             .await
             .unwrap();
-        let (waiting, _) = ledger::waiting_files(&self.client, self.dataset_id).await.unwrap();
+        let waiting = ledger::waiting_files(&self.client, self.dataset_id, None, 1000).await.unwrap();
         let files: Vec<i64> = waiting.iter().map(|file| file.id).collect();
         let mut rest = files.as_slice();
         let mut new = Vec::new();

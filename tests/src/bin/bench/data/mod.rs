@@ -3,4 +3,5 @@
 pub(crate) mod huge;
 pub(crate) mod loans;
 pub(crate) mod spoiled;
+pub(crate) mod tree;
 pub(crate) mod wide;

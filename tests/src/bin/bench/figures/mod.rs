@@ -3,7 +3,9 @@
 mod bad_files;
 mod binary_copy;
 mod bulk;
+mod known_files;
 mod memory;
+mod new_files;
 mod rejects;
 mod replace;
 mod small_files;
@@ -18,7 +20,7 @@ use longshore_tests::Goal;
 use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
-pub(crate) const ALL: [Figure; 11] = [
+pub(crate) const ALL: [Figure; 15] = [
     bulk::ONE,
     bulk::TWO,
     binary_copy::FIGURE,
@@ -30,6 +32,10 @@ pub(crate) const ALL: [Figure; 11] = [
     visible::FIGURE,
     memory::FIGURE,
     replace::FIGURE,
+    known_files::VS_FIND,
+    known_files::MILLION,
+    known_files::MILLION_RSS,
+    new_files::FIGURE,
 ];
 
 /// A number that is held against a goal.

@@ -57,7 +57,7 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
     progress.begin("the files");
     let wanted = Wanted { files, rows: files * ROWS_PER_FILE, broken: 0 };
     let files =
-        copied(&loans::write(bench, &wanted, &bench.folder.join("files")).await?.files, &dataset.inbox())?;
+        copied(&loans::write(bench, &wanted, &bench.folder.join("files")).await?.files, dataset.inbox())?;
     table.load(&files).await?;
     progress.begin("the table");
     table.fill(copies).await?;

@@ -71,7 +71,7 @@ async fn measure(bench: &Bench, figure: &Figure) -> anyhow::Result<Measured> {
 /// Of each file in seconds.
 async fn delays(bench: &Bench, dataset: &Dataset<'_>, loans: &Loans, run: u32) -> anyhow::Result<Vec<f64>> {
     bench.server.start_even().await?;
-    let (inbox, files) = (dataset.inbox(), loans.files.clone());
+    let (inbox, files) = (dataset.inbox().to_owned(), loans.files.clone());
     let writing = tokio::task::spawn_blocking(move || write_slowly(&files, &inbox, run));
     let query = format!(
         "SELECT uri FROM longshore.file WHERE id IN (SELECT DISTINCT _file_id FROM {})",
