@@ -23,3 +23,5 @@ SET progress_time = coalesce(finished_time, started_time),
 -- By id, the order in which scans of a dataset began: clocks can be set back.
 DROP INDEX longshore.scan_by_dataset;
 CREATE INDEX scan_by_dataset ON longshore.scan (dataset_id, id DESC);
+CREATE INDEX scan_by_kind ON longshore.scan (dataset_id, kind, id DESC);
+CREATE INDEX scan_without_outcome ON longshore.scan (dataset_id) WHERE outcome IS NULL;

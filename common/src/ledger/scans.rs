@@ -147,18 +147,29 @@ pub async fn record_progress(
     Ok(())
 }
 
-/// Of each kind a dataset keeps its newest 1,000 scans, and beyond them, for thirty days, those that found files or began to
-/// fail: a schedule of seconds must not fill the books with scans that found nothing.
+/// Of each kind a dataset keeps its newest 1,000 scans, and beyond them, for thirty days, the newest 10,000 of those that
+/// found files or began to fail: a schedule of seconds must not fill the books. Only the first scan of an hour looks for
+/// what is to be forgotten, because that means to go through all that are kept.
 const FORGET_OLD: &str = "
-    , newest_old AS (
-        SELECT scan.id, scan.dataset_id, scan.kind FROM longshore.scan, ended
-        WHERE scan.dataset_id = ended.dataset_id AND scan.kind = ended.kind
-        ORDER BY scan.id DESC OFFSET 1000 LIMIT 1
+    , first_of_hour AS (
+        SELECT dataset_id, kind FROM ended
+        WHERE date_trunc('hour', started_time) IS DISTINCT FROM (
+            SELECT date_trunc('hour', before.started_time) FROM longshore.scan AS before
+            WHERE before.dataset_id = ended.dataset_id AND before.kind = ended.kind AND before.id < ended.id
+            ORDER BY before.id DESC LIMIT 1)
+    ), kept AS (
+        SELECT scan.id, scan.started_time, is_telling, row_number() OVER newest_first AS place,
+               count(*) FILTER (WHERE is_telling) OVER newest_first AS telling_place
+        FROM first_of_hour
+        JOIN longshore.scan USING (dataset_id, kind)
+        CROSS JOIN LATERAL (
+            SELECT scan.files_new > 0 OR scan.failing_since IS NOT DISTINCT FROM scan.started_time AS is_telling
+        ) AS told
+        WINDOW newest_first AS (ORDER BY scan.id DESC ROWS UNBOUNDED PRECEDING)
     )
-    DELETE FROM longshore.scan USING newest_old
-    WHERE scan.dataset_id = newest_old.dataset_id AND scan.kind = newest_old.kind AND scan.id <= newest_old.id
-      AND (scan.started_time < now() - interval '30 days'
-           OR scan.files_new = 0 AND scan.failing_since IS DISTINCT FROM scan.started_time)";
+    DELETE FROM longshore.scan USING kept
+    WHERE scan.id = kept.id AND place > 1000
+      AND (NOT is_telling OR telling_place > 10000 OR kept.started_time < now() - interval '30 days')";
 
 /// Records the counts, and moves the watermark, which only a scan that saw everything may do.
 ///
@@ -177,7 +188,7 @@ pub async fn finish_scan(
              UPDATE longshore.scan
              SET finished_time = clock_timestamp(), outcome = 'COMPLETE', audit = $2
              WHERE id = $1
-             RETURNING dataset_id, kind
+             RETURNING id, dataset_id, kind, started_time
          ), moved AS (
              UPDATE longshore.dataset SET watermark = greatest(watermark, $3)
              FROM ended WHERE dataset.id = ended.dataset_id AND dataset.current_version = $4
@@ -211,7 +222,7 @@ pub async fn end_early(
                      ORDER BY before.id DESC LIMIT 1
                  ), started_time) END
              WHERE id = $1
-             RETURNING dataset_id, kind
+             RETURNING id, dataset_id, kind, started_time
          ){FORGET_OLD}"
     );
     client.execute(&sql, &[&scan_id, &outcome, &error]).await?;

@@ -2,10 +2,14 @@
 
 use std::error::Error;
 
+use super::listed_keys::NoListing;
 use crate::error::chain;
 
 /// One line without a secret: only the answer's code and message, or the last cause, are taken over.
 pub(super) fn plain(error: &object_store::Error) -> String {
+    if let Some(no_listing) = last_cause(error).downcast_ref::<NoListing>() {
+        return one_line(&no_listing.to_string());
+    }
     let whole = chain(error);
     if let Some(code) = element(&whole, "Code") {
         let said = element(&whole, "Message").filter(|said| !said.is_empty());
@@ -27,7 +31,10 @@ pub(super) fn plain(error: &object_store::Error) -> String {
         }
         _ => match status(&whole) {
             Some(status) => format!("the endpoint answers {status}"),
-            None => format!("the endpoint fails or cannot be reached: {}", one_line(&last_cause(error))),
+            None => format!(
+                "the endpoint fails or cannot be reached: {}",
+                one_line(&last_cause(error).to_string())
+            ),
         },
     }
 }
@@ -64,12 +71,12 @@ fn status(whole: &str) -> Option<&str> {
     behind.split(':').next()
 }
 
-fn last_cause(error: &(dyn Error + 'static)) -> String {
+fn last_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    last
 }
 
 /// What came from outside stays on its line and short.
@@ -79,6 +86,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use object_store::client::{HttpError, HttpErrorKind};
+
     use super::*;
 
     fn told(text: &str) -> String {
@@ -95,6 +104,13 @@ mod tests {
             "AWS_SECRET_ACCESS_KEY is wrong (SignatureDoesNotMatch; it says: It does not match.)"
         );
         assert_eq!(told("<Error><Code>Odd</Code></Error>"), "the store refuses the request (Odd)");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_listing_is_told_as_such() {
+        let source = HttpError::new(HttpErrorKind::Decode, NoListing::WithoutToken);
+        let error = object_store::Error::Generic { store: "S3", source: source.into() };
+        assert_eq!(plain(&error), NoListing::WithoutToken.to_string());
     }
 
     #[test]

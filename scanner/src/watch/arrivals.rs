@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::pending::Pending;
 
-/// Names that may wait to be looked at; if there are more, the folder is scanned instead.
+/// Names that may wait to be looked at; beyond them, scans must find what is new.
 const MAX_PENDING: usize = 100_000;
 
 /// How much of what happens in a folder is seen.
@@ -37,13 +37,16 @@ impl Arrivals {
         Self { pending: Mutex::new(Pending::new(MAX_PENDING)), woken: Notify::new(), sight }
     }
 
-    /// Something happened to the name: it is looked at unless more happens to it for this long.
-    pub(super) fn note(&self, name: &Path, quiet_for: Duration) {
+    /// Something happened to the name: it is looked at unless more happens to it for this long. `false` if there is no
+    /// room for it: it may be a folder, which no scan watches.
+    #[must_use]
+    pub(super) fn note(&self, name: &Path, quiet_for: Duration) -> bool {
         let has_room = self.pending().put(name.into(), Instant::now() + quiet_for);
         self.wake(has_room);
+        has_room
     }
 
-    /// The name is to be looked at after this time, if nothing happens to it before.
+    /// The file is to be looked at after this time, if nothing happens to it before.
     pub(super) fn look_later(&self, name: Arc<Path>, wait: Duration) {
         let has_room = self.pending().put_back(name, Instant::now() + wait);
         self.wake(has_room);

@@ -17,7 +17,6 @@ use notify::{
     event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode},
 };
 use tokio::sync::mpsc;
-use tracing::{Span, warn};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{arrivals::Arrivals, filesystem};
@@ -50,8 +49,7 @@ impl WatchedFolder {
         if filesystem::is_remote(root)? {
             bail!("it lies in a network file system, where nothing tells of what other machines write");
         }
-        let handler =
-            Handler { root: root.to_owned(), settle, arrivals, lost: lost.clone(), span: Span::current() };
+        let handler = Handler { root: root.to_owned(), settle, arrivals, lost: lost.clone() };
         let watcher = notify::recommended_watcher(handler).map_err(explained)?;
         let watcher = Arc::new(Mutex::new(watcher));
         let folder = Self { root: root.to_owned(), identity, watcher, lost };
@@ -142,8 +140,9 @@ fn explained(error: notify::Error) -> anyhow::Error {
     }
 }
 
-const OVERFLOW: &str = "more happened at once than inotify's queue holds, so that the folder is scanned; if that happens often, \
-    raise fs.inotify.max_queued_events";
+const OVERFLOW: &str = "more happened at once than inotify's queue holds; if that happens often, raise fs.inotify.max_queued_events";
+
+const TOO_MANY: &str = "more names have changed than can wait to be looked at";
 
 /// Takes events, on a thread of the watcher.
 struct Handler {
@@ -151,26 +150,31 @@ struct Handler {
     settle: Duration,
     arrivals: Arc<Arrivals>,
     lost: mpsc::Sender<anyhow::Error>,
-    span: Span,
 }
 
 impl notify::EventHandler for Handler {
     fn handle_event(&mut self, event: notify::Result<Event>) {
         match event {
-            Ok(event) if event.need_rescan() => {
-                self.span.in_scope(|| warn!("{OVERFLOW}"));
-                self.arrivals.missed_something();
-            }
+            Ok(event) if event.need_rescan() => self.give_up(anyhow!(OVERFLOW)),
             Ok(event) => {
                 if let Some(quiet_for) = quiet_time(event.kind, self.settle) {
                     for path in event.paths.iter().filter(|path| is_visible_below(&self.root, path)) {
-                        self.arrivals.note(path, quiet_for);
+                        if !self.arrivals.note(path, quiet_for) {
+                            self.give_up(anyhow!(TOO_MANY));
+                        }
                     }
                 }
             }
-            // If there is one already, it says enough.
-            Err(error) => drop(self.lost.try_send(explained(error))),
+            Err(error) => self.give_up(explained(error)),
         }
+    }
+}
+
+impl Handler {
+    /// A scan would find the files that were missed, but nothing would watch a folder whose event is lost: all is watched anew.
+    fn give_up(&self, error: anyhow::Error) {
+        // If there is one already, it says enough.
+        let _ = self.lost.try_send(error);
     }
 }
 
@@ -199,7 +203,10 @@ fn is_visible_below(root: &Path, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{DataChange, MetadataKind, RemoveKind};
+    use notify::{
+        EventHandler,
+        event::{DataChange, Flag, MetadataKind, RemoveKind},
+    };
 
     use super::*;
 
@@ -237,6 +244,29 @@ mod tests {
         ] {
             assert_eq!(is_visible_below(root, Path::new(path)), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_watch_that_may_have_missed_a_new_folder_is_given_up() {
+        let (sight, _) = tokio::sync::watch::channel(super::super::Sight::Opening);
+        let arrivals = Arc::new(Arrivals::new(sight));
+        let (sender, mut lost) = mpsc::channel(1);
+        let mut handler = Handler {
+            root: "/srv".into(),
+            settle: Duration::ZERO,
+            arrivals: Arc::clone(&arrivals),
+            lost: sender,
+        };
+        handler.handle_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert!(lost.try_recv().unwrap().to_string().contains("max_queued_events"));
+
+        let hour = Duration::from_secs(3600);
+        assert!(
+            (0..).take_while(|number| arrivals.note(Path::new(&number.to_string()), hour)).count() > 1000
+        );
+        let folder = Event::new(EventKind::Create(CreateKind::Folder)).add_path("/srv/new".into());
+        handler.handle_event(Ok(folder));
+        assert_eq!(lost.try_recv().unwrap().to_string(), TOO_MANY);
     }
 
     #[tokio::test]

@@ -135,3 +135,21 @@ async fn the_books_keep_the_newest_scans_and_for_a_month_those_that_found_someth
     assert_eq!(stage.number(kept).await, 1005);
     assert_eq!(stage.number("SELECT min(id) FROM longshore.scan").await, 101);
 }
+
+#[tokio::test]
+async fn the_books_are_bounded_however_many_scans_find_something() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO longshore.scan (dataset_id, started_time, finished_time, outcome, files_new)
+             SELECT id, now() - interval '1 hour', now() - interval '1 hour', 'COMPLETE', 1
+             FROM longshore.dataset, generate_series(1, 12000)",
+        )
+        .await
+        .unwrap();
+    stage.scan().await;
+    // The new one found nothing.
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.scan").await, 10_001);
+    assert_eq!(stage.number("SELECT min(id) FROM longshore.scan").await, 2001);
+}
