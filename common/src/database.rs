@@ -262,3 +262,9 @@ impl DerefMut for Session {
         }
     }
 }
+
+/// Whether an error of this SQLSTATE may be gone the next time: lost connections, serialization failures, deadlocks, a lack of
+/// resources, an operator's intervention, and locks that were not to be had.
+pub fn is_transient(state: &SqlState) -> bool {
+    matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE
+}

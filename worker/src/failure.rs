@@ -1,8 +1,8 @@
 //! What can go wrong while a task is loaded, and what follows: one match, in one place.
 
-use longshore_common::{edge::Injected, error::chain, store::StoreError};
+use longshore_common::{database, edge::Injected, error::chain, ledger::RemovalError, store::StoreError};
 use thiserror::Error;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::DbError;
 
 use crate::rows::{FileError, PlanError};
 
@@ -37,9 +37,9 @@ pub(crate) enum Failure {
     /// Two versions of the file were loaded at once, and the newer one has its rows in the table.
     #[error("the newer version was loaded first")]
     Superseded,
-    /// The rows that this version would replace are held by a constraint.
+    /// The rows that this version would replace are held, by a constraint or a trigger for example.
     #[error("Postgres refused to remove the rows of the earlier version, which stay")]
-    EarlierIsHeld(#[source] tokio_postgres::Error),
+    EarlierIsHeld(#[source] RemovalError),
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -84,6 +84,16 @@ pub(crate) enum Verdict {
     Fail,
     /// There is nothing to settle.
     LeaveAlone,
+}
+
+/// Of a removal that is not to make room for one file alone.
+impl From<RemovalError> for Failure {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Database(error) => Self::Database(error),
+            RemovalError::RowsStay => Self::EarlierIsHeld(error),
+        }
+    }
 }
 
 /// A test's failure is one that may be gone the next time.
@@ -155,7 +165,7 @@ impl Failure {
     fn database_error(&self) -> Option<&DbError> {
         match self {
             Self::Row { source: error, .. }
-            | Self::EarlierIsHeld(error)
+            | Self::EarlierIsHeld(RemovalError::Database(error))
             | Self::Database(error)
             | Self::CommitUnknown(error) => error.as_db_error(),
             _ => None,
@@ -177,9 +187,7 @@ fn numbered(row: Option<u64>) -> String {
 /// By SQLSTATE class; an error without SQLSTATE is a lost connection.
 fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
     let Some(state) = error.code() else { return Verdict::Retry };
-    let is_transient =
-        matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE;
-    if is_transient { Verdict::Retry } else { Verdict::Fail }
+    if database::is_transient(state) { Verdict::Retry } else { Verdict::Fail }
 }
 
 fn describe(error: &DbError) -> String {

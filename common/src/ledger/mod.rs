@@ -56,7 +56,7 @@ pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
-pub use removal::RemovalFrom;
+pub use removal::{RemovalError, RemovalFrom};
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
 pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};

@@ -6,10 +6,13 @@
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::{Error, Transaction, error::SqlState};
+use tokio_postgres::{Error, Transaction};
 use uuid::Uuid;
 
-use super::{claims::TaskFile, removal::RemovalFrom};
+use super::{
+    claims::TaskFile,
+    removal::{RemovalError, RemovalFrom},
+};
 use crate::dataset::OnChange;
 
 /// A file of a load that cannot stay: its rows, rejects and counts are removed again.
@@ -32,8 +35,8 @@ pub struct KeptOut {
 pub enum WhyKeptOut {
     /// A newer version of it is loaded.
     Superseded,
-    /// The earlier version's rows cannot be removed: a constraint, such as another table's foreign key, holds them.
-    EarlierIsHeld(Error),
+    /// The earlier version's rows cannot be removed: another table's foreign key, a trigger or a missing privilege holds them.
+    EarlierIsHeld(RemovalError),
 }
 
 /// The key of a URI's row in `longshore.object`.
@@ -58,7 +61,7 @@ pub async fn take_places(
     on_change: OnChange,
     files: &[&TaskFile],
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, Error> {
+) -> Result<Vec<KeptOut>, RemovalError> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -105,7 +108,7 @@ async fn give_up_to_newer(
     transaction: &Transaction<'_>,
     superseded: &[(i64, i64)],
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, Error> {
+) -> Result<Vec<KeptOut>, RemovalError> {
     if superseded.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,7 +129,7 @@ async fn give_up(
     transaction: &Transaction<'_>,
     mut files: HashMap<i64, WhyKeptOut>,
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, Error> {
+) -> Result<Vec<KeptOut>, RemovalError> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -161,7 +164,7 @@ async fn replace(
     on_change: OnChange,
     contested: Vec<(Uuid, i64)>,
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, Error> {
+) -> Result<Vec<KeptOut>, RemovalError> {
     if contested.is_empty() {
         return Ok(Vec::new());
     }
@@ -217,12 +220,12 @@ async fn earlier_loads(
     Ok(earlier)
 }
 
-/// Removes all of the group's earlier versions, or none: then it gives the constraint's violation.
+/// Removes all of the group's earlier versions, or none: then it gives what refused it.
 async fn remove_earlier(
     transaction: &Transaction<'_>,
     group: &[Replacement],
     removal: &RemovalFrom<'_>,
-) -> Result<Option<Error>, Error> {
+) -> Result<Option<RemovalError>, RemovalError> {
     let earlier: Vec<i64> = group.iter().flat_map(|replacement| &replacement.earlier).copied().collect();
     if earlier.is_empty() {
         return Ok(None);
@@ -234,16 +237,12 @@ async fn remove_earlier(
             transaction.batch_execute("RELEASE SAVEPOINT removal").await?;
             Ok(None)
         }
-        Err(error) if error.code().is_some_and(is_violation) => {
+        Err(error) if !error.is_transient() => {
             transaction.batch_execute("ROLLBACK TO SAVEPOINT removal; RELEASE SAVEPOINT removal").await?;
             Ok(Some(error))
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_violation(state: &SqlState) -> bool {
-    state.code().starts_with("23")
 }
 
 async fn record(transaction: &Transaction<'_>, done: &[Replacement]) -> Result<(), Error> {

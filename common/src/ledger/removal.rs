@@ -1,21 +1,60 @@
 //! Removing the rows of files from their target table, without an index: by the blocks in which their loads put them.
 //!
-//! Rows lie elsewhere if vacuum had found free space before the load, or if the table was rewritten since. What a file falls
-//! short of is looked for in a sample of the table, and then in all of it.
+//! A load's first rows fill up the page that its session wrote last, which may be far back. Rows also lie elsewhere if vacuum
+//! had found free space before the load, or if the table was rewritten since. What a file falls short of is looked for where
+//! earlier loads ended, in a sample of the table, and then in all of it.
 
 use std::{collections::HashMap, ops::Range};
 
 use postgres_protocol::escape::escape_literal;
-use tokio_postgres::{Error, Transaction};
+use thiserror::Error;
+use tokio_postgres::Transaction;
+
+use super::reload::UndoError;
+use crate::database;
 
 /// Loads that run at once extend a table in turns: rows may lie a little beside the blocks that were seen.
 const WIDENED_BLOCKS: i64 = 512;
+/// What is read on both sides of an earlier load's end: tables are extended by up to so many blocks at once.
+const WIDENED_END_BLOCKS: i64 = 64;
+/// Tasks before a file's own whose ends are looked at: one of them was probably its session's.
+const EARLIER_TASKS: i64 = 200;
 /// Blocks that one statement reads at most, so that a long removal shows that it moves.
 const STATEMENT_BLOCKS: i64 = 16_384;
 /// Share of a table's blocks that a sample reads, in percent.
 const SAMPLE_PERCENT: f64 = 5.0;
 /// Blocks that a sample reads at most: it is one statement.
 const SAMPLE_BLOCKS: f64 = 65_536.0;
+
+/// Why rows of files are not removed.
+#[derive(Debug, Error)]
+pub enum RemovalError {
+    /// Some are there although all of the table was read.
+    #[error("a trigger or rule keeps rows that were to be removed, or somebody moved them meanwhile")]
+    RowsStay,
+    /// The database failed, or refused it.
+    #[error(transparent)]
+    Database(#[from] tokio_postgres::Error),
+}
+
+impl RemovalError {
+    /// Whether the next try may succeed as things are; an error without SQLSTATE is a lost connection.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::RowsStay => false,
+            Self::Database(error) => error.code().is_none_or(database::is_transient),
+        }
+    }
+}
+
+impl From<RemovalError> for UndoError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::RowsStay => Self::Refused(error.to_string()),
+            RemovalError::Database(error) => Self::Database(error),
+        }
+    }
+}
 
 /// A target table from which rows are to be removed.
 pub struct RemovalFrom<'a> {
@@ -41,8 +80,12 @@ impl Missing {
 impl RemovalFrom<'_> {
     /// Removes the rows and rejects of loaded files; gives the number of rows. The books are the caller's affair.
     ///
-    /// Fewer rows than were loaded are no error: a user may have deleted some.
-    pub(super) async fn remove(&self, transaction: &Transaction<'_>, file_ids: &[i64]) -> Result<u64, Error> {
+    /// Fewer rows than were loaded are no error, as a user may have deleted some, but rows that stay are.
+    pub(super) async fn remove(
+        &self,
+        transaction: &Transaction<'_>,
+        file_ids: &[i64],
+    ) -> Result<u64, RemovalError> {
         let loads = transaction
             .query(
                 "SELECT file_id, rows_loaded, first_block, end_block FROM longshore.file_load
@@ -53,29 +96,49 @@ impl RemovalFrom<'_> {
         let with_rows = || loads.iter().filter(|load| load.get::<_, i64>(1) > 0);
         let mut missing = Missing(with_rows().map(|load| (load.get(0), load.get(1))).collect());
         let ranges = with_rows().map(|load| load.get::<_, i64>(2)..load.get::<_, i64>(3)).collect();
-        let mut removed = self.remove_within(transaction, merged(ranges), &mut missing).await?;
+        let mut removed =
+            self.remove_within(transaction, merged(ranges, WIDENED_BLOCKS), &mut missing).await?;
         if !missing.is_empty() {
             removed += self.remove_elsewhere(transaction, &mut missing).await?;
+        }
+        if !missing.is_empty() && self.has_rows(transaction, &missing).await? {
+            return Err(RemovalError::RowsStay);
         }
         transaction.execute("DELETE FROM longshore.reject WHERE file_id = ANY($1)", &[&file_ids]).await?;
         (self.on_step)();
         Ok(removed)
     }
 
-    /// By a sample, and if that does not find everything, by a scan for all files together.
+    /// One statement, so that no row escapes it by moving.
+    async fn has_rows(
+        &self,
+        transaction: &Transaction<'_>,
+        missing: &Missing,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let exists = format!("SELECT EXISTS (SELECT FROM {} WHERE _file_id = ANY($1))", self.table);
+        let has_rows = transaction.query_one(&exists, &[&missing.files()]).await?.try_get(0)?;
+        (self.on_step)();
+        Ok(has_rows)
+    }
+
+    /// Around the ends of earlier loads, by a sample, and if that does not find everything, by a scan for all files together.
     async fn remove_elsewhere(
         &self,
         transaction: &Transaction<'_>,
         missing: &mut Missing,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, tokio_postgres::Error> {
         let size = format!(
             "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
             escape_literal(self.table)
         );
         let blocks: i64 = transaction.query_one(&size, &[]).await?.try_get(0)?;
         let mut removed = 0;
-        // A scan that is one statement needs no sample.
+        // A scan that is one statement needs nothing before it.
         if blocks > STATEMENT_BLOCKS {
+            let ends = merged(earlier_ends(transaction, missing).await?, WIDENED_END_BLOCKS);
+            removed += self.remove_within(transaction, ends, missing).await?;
+        }
+        if blocks > STATEMENT_BLOCKS && !missing.is_empty() {
             let percent = SAMPLE_PERCENT.min(100.0 * SAMPLE_BLOCKS / blocks as f64);
             let sample = format!(
                 "SELECT DISTINCT (ctid::text::point)[0]::bigint FROM {} TABLESAMPLE SYSTEM ({percent})
@@ -85,7 +148,7 @@ impl RemovalFrom<'_> {
             let hits = transaction.query(&sample, &[&missing.files()]).await?;
             (self.on_step)();
             let around = hits.iter().map(|hit| hit.get::<_, i64>(0)).map(|block| block..block + 1).collect();
-            removed += self.remove_within(transaction, merged(around), missing).await?;
+            removed += self.remove_within(transaction, merged(around, WIDENED_BLOCKS), missing).await?;
         }
         let mut start = 0;
         while !missing.is_empty() && start <= blocks {
@@ -103,7 +166,7 @@ impl RemovalFrom<'_> {
         transaction: &Transaction<'_>,
         ranges: Vec<Range<i64>>,
         missing: &mut Missing,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, tokio_postgres::Error> {
         let mut removed = 0;
         for range in ranges {
             let mut start = range.start;
@@ -122,7 +185,7 @@ impl RemovalFrom<'_> {
         transaction: &Transaction<'_>,
         (start, end): (i64, Option<i64>),
         missing: &mut Missing,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, tokio_postgres::Error> {
         let below_end = end.map(|end| format!("AND ctid < '({end},0)'::tid")).unwrap_or_default();
         let delete = format!(
             "WITH removed AS (
@@ -146,12 +209,41 @@ impl RemovalFrom<'_> {
     }
 }
 
-/// Widened on both sides; what overlaps then is one.
-fn merged(mut ranges: Vec<Range<i64>>) -> Vec<Range<i64>> {
+/// Where the tasks ended that came before the files' own, and where the files of their own tasks did. Tasks' ids are in the
+/// order of time.
+async fn earlier_ends(
+    transaction: &Transaction<'_>,
+    missing: &Missing,
+) -> Result<Vec<Range<i64>>, tokio_postgres::Error> {
+    let ends = transaction
+        .query(
+            "WITH own AS (
+                 SELECT DISTINCT task.id, task.dataset_id
+                 FROM longshore.file_load JOIN longshore.task ON task.id = file_load.task_id
+                 WHERE file_load.file_id = ANY($1)
+             )
+             SELECT max(end_block) FROM longshore.file_load
+             WHERE task_id IN (
+                 SELECT earlier.id FROM own CROSS JOIN LATERAL (
+                     SELECT id FROM longshore.task WHERE dataset_id = own.dataset_id AND id < own.id
+                     ORDER BY id DESC LIMIT $2
+                 ) AS earlier
+             )
+             GROUP BY task_id
+             UNION
+             SELECT end_block FROM longshore.file_load WHERE task_id IN (SELECT id FROM own)",
+            &[&missing.files(), &EARLIER_TASKS],
+        )
+        .await?;
+    ends.iter().map(|end| end.try_get(0).map(|block: i64| block..block)).collect()
+}
+
+/// Widened on both sides by so many blocks; what overlaps then is one.
+fn merged(mut ranges: Vec<Range<i64>>, by: i64) -> Vec<Range<i64>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<i64>> = Vec::new();
     for range in ranges {
-        let range = (range.start - WIDENED_BLOCKS).max(0)..range.end + WIDENED_BLOCKS;
+        let range = (range.start - by).max(0)..range.end + by;
         match merged.last_mut() {
             Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
             _ => merged.push(range),
@@ -167,7 +259,7 @@ mod tests {
     #[test]
     fn ranges_that_overlap_when_they_are_widened_are_read_once() {
         let check = |ranges: &[(i64, i64)], expected: &[(i64, i64)]| {
-            let found = merged(ranges.iter().map(|(start, end)| *start..*end).collect());
+            let found = merged(ranges.iter().map(|(start, end)| *start..*end).collect(), WIDENED_BLOCKS);
             assert_eq!(found.iter().map(|range| (range.start, range.end)).collect::<Vec<_>>(), expected);
         };
         check(&[], &[]);
