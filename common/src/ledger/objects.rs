@@ -53,8 +53,8 @@ pub(super) fn object_key(dataset_id: i32, uri: &str) -> Uuid {
 /// that these files replace. Gives the files that cannot stay; nothing of them is left in the transaction but their
 /// `longshore.file`.
 ///
-/// What takes no place that anybody had before, the usual case, is one statement. It gives no rows, so that a migration cannot
-/// make Postgres refuse it in mid-load.
+/// What takes no place that anybody had before, the usual case, is one statement. It gives one count, so that a migration
+/// cannot make Postgres refuse it in mid-load.
 pub async fn take_places(
     transaction: &deadpool_postgres::Transaction<'_>,
     dataset_id: i32,
@@ -67,17 +67,28 @@ pub async fn take_places(
     }
     let keys: Vec<Uuid> = files.iter().map(|file| object_key(dataset_id, &file.stored.uri)).collect();
     let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
+    let uris: Vec<&str> = files.iter().map(|file| file.stored.uri.as_str()).collect();
+    // A worker that began before objects were kept may have loaded a version without one: that place is not free.
     let insert = transaction
         .prepare_cached(
-            "INSERT INTO longshore.object (key, dataset_id, file_id)
-             SELECT key, $1, file_id FROM unnest($2::uuid[], $3::bigint[]) AS loaded (key, file_id)
-             ORDER BY key
-             ON CONFLICT (key) DO NOTHING",
+            "WITH taken AS (
+                 INSERT INTO longshore.object (key, dataset_id, file_id)
+                 SELECT key, $1, CASE WHEN NOT EXISTS (
+                     SELECT FROM longshore.file
+                     JOIN longshore.file_load ON file_load.file_id = file.id AND file_load.removed_time IS NULL
+                     WHERE file.dataset_id = $1 AND file.uri = loaded.uri AND file.id <> loaded.file_id
+                 ) THEN file_id END
+                 FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS loaded (key, file_id, uri)
+                 ORDER BY key
+                 ON CONFLICT (key) DO NOTHING
+                 RETURNING file_id
+             )
+             SELECT count(file_id) FROM taken",
         )
         .await?;
-    let inserted = transaction.execute(&insert, &[&dataset_id, &keys, &ids]).await?;
+    let free: i64 = transaction.query_one(&insert, &[&dataset_id, &keys, &ids, &uris]).await?.try_get(0)?;
     (removal.on_step)();
-    if inserted == keys.len() as u64 {
+    if free.unsigned_abs() == keys.len() as u64 {
         return Ok(Vec::new());
     }
     let by_key: HashMap<Uuid, i64> = keys.iter().copied().zip(ids).collect();
@@ -99,9 +110,37 @@ pub async fn take_places(
             _ => {}
         }
     }
+    let newer = newer_loads(transaction, &contested).await?;
+    contested.retain(|(_, own)| !newer.contains_key(own));
+    superseded.extend(newer);
     let mut kept_out = give_up_to_newer(transaction, &superseded, removal).await?;
     kept_out.extend(replace(transaction, on_change, contested, removal).await?);
     Ok(kept_out)
+}
+
+/// For files whose place is taken by no newer version: the newer one that was loaded nevertheless. Its rows were unloaded,
+/// which does not bring older ones back, or it was loaded without an object.
+async fn newer_loads(
+    transaction: &Transaction<'_>,
+    contested: &[(Uuid, i64)],
+) -> Result<HashMap<i64, i64>, Error> {
+    if contested.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
+    let rows = transaction
+        .query(
+            "SELECT own.id, max(newer.id)
+             FROM longshore.file AS own
+             JOIN longshore.file AS newer
+               ON newer.dataset_id = own.dataset_id AND newer.uri = own.uri AND newer.id > own.id
+             JOIN longshore.file_load ON file_load.file_id = newer.id
+             WHERE own.id = ANY($1)
+             GROUP BY own.id",
+            &[&ids],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 async fn give_up_to_newer(

@@ -288,6 +288,100 @@ async fn a_foreign_key_keeps_a_file_from_being_replaced_and_its_neighbours_are()
     assert_eq!(stage.number("SELECT min(application_id) FROM reporting.loan_applications").await, 101);
 }
 
+/// What a trigger says to the removal of the rows of a.csv's first version, and what then stands in the failure.
+const KEEPING: [(&str, &str); 2] = [
+    ("RETURN NULL", "a trigger or rule keeps rows"),
+    ("RAISE EXCEPTION 'audited'", "audited (SQLSTATE P0001)"),
+];
+
+#[tokio::test]
+async fn a_trigger_keeps_a_file_from_being_replaced_and_its_neighbours_are() {
+    for (keep, reason) in KEEPING {
+        let stage = Stage::with_loans().await;
+        stage.put("a.csv", loan_file(1..=10));
+        stage.put("b.csv", loan_file(11..=20));
+        scan_and_load(&stage).await;
+        let kept = stage.number("SELECT id FROM longshore.file WHERE uri LIKE '%/a.csv'").await;
+        let trigger = format!(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF OLD._file_id = {kept} THEN {keep}; END IF;
+                 RETURN OLD;
+             END $$;
+             CREATE TRIGGER keep BEFORE DELETE ON reporting.loan_applications
+                 FOR EACH ROW EXECUTE FUNCTION keep()"
+        );
+        stage.client().await.batch_execute(&trigger).await.unwrap();
+        stage.put("a.csv", loan_file(101..=110));
+        stage.put("b.csv", loan_file(111..=120));
+        scan_and_load(&stage).await;
+        let left = "SELECT format('%s to %s (%s)', min(application_id), max(application_id), count(*))
+                    FROM reporting.loan_applications GROUP BY _file_id ORDER BY min(application_id)";
+        assert_eq!(stage.texts(left).await, ["1 to 10 (10)", "111 to 120 (10)"], "{keep}");
+        let failed = failures(&stage).await;
+        assert!(failed.len() == 1 && failed[0].contains(reason), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_was_loaded_before_objects_were_kept_is_replaced() {
+    let stage = Stage::with_loans().await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    // As a worker leaves it that began before the migration.
+    stage.client().await.batch_execute("DELETE FROM longshore.object").await.unwrap();
+    stage.put("a.csv", loan_file(5..=15));
+    stage.put("b.csv", loan_file(21..=30));
+    scan_and_load(&stage).await;
+    assert_eq!(stage.loans().await, (21, 21));
+    assert_eq!(stage.texts("SELECT file_id FROM longshore.object ORDER BY 1").await, ["2", "3"]);
+}
+
+/// A load that begins in free room behind an earlier one, although the table has grown since.
+#[tokio::test]
+async fn rows_in_the_page_where_an_earlier_load_ended_are_found_without_reading_the_table() {
+    let stage = Stage::with_loans().await;
+    let session = stage.client().await;
+    // Some twelve rows a page.
+    let spread = "ALTER TABLE reporting.loan_applications SET (fillfactor = 10, autovacuum_enabled = off)";
+    session.batch_execute(spread).await.unwrap();
+    stage.put("a.csv", loan_file(1..=1));
+    scan_and_load(&stage).await;
+    let behind = "INSERT INTO reporting.loan_applications (application_id, _file_id, _line)
+                  SELECT -number, -1, 1 FROM generate_series(1, 24) AS number";
+    session.batch_execute(behind).await.unwrap();
+    let fill = "INSERT INTO reporting.loan_applications (application_id, _file_id, _line)
+                SELECT -number, -2, 1 FROM generate_series(1, 300000) AS number";
+    stage.client().await.batch_execute(fill).await.unwrap();
+    let delete = "DELETE FROM reporting.loan_applications WHERE _file_id = -1";
+    session.batch_execute(delete).await.unwrap();
+    session.batch_execute("VACUUM reporting.loan_applications").await.unwrap();
+    drop(session);
+    stage.put("b.csv", loan_file(101..=110));
+    scan_and_load(&stage).await;
+    let page = "SELECT max((ctid::text::point)[0])::bigint FROM reporting.loan_applications WHERE application_id = 101";
+    assert!(stage.number(page).await < 10);
+    let blocks = stage
+        .number(
+            "SELECT pg_relation_size('reporting.loan_applications') / current_setting('block_size')::bigint",
+        )
+        .await;
+    assert!(blocks > 16_384);
+
+    let counted = "SELECT n_tup_ins + n_tup_del FROM pg_stat_user_tables WHERE relname = 'loan_applications'";
+    let read = "SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables
+                WHERE relname = 'loan_applications'";
+    let changes = 1 + 24 + 300_000 + 24 + 10;
+    eventually("the counts so far", || async { stage.number(counted).await == changes }).await;
+    let before = stage.number(read).await;
+    stage.put("b.csv", loan_file(201..=202));
+    scan_and_load(&stage).await;
+    eventually("the new counts", || async { stage.number(counted).await == changes + 2 + 10 }).await;
+    let after = stage.number(read).await;
+    assert!(after - before < blocks / 4, "{} of {blocks} blocks", after - before);
+    let loaded = "SELECT application_id FROM reporting.loan_applications WHERE _file_id > 0 ORDER BY 1";
+    assert_eq!(stage.texts(loaded).await, ["1", "201", "202"]);
+}
+
 /// Rows in a table of so many pages that neither the file's blocks nor one statement reach all of it.
 #[tokio::test]
 async fn rows_are_found_wherever_a_rewrite_of_the_table_has_put_them() {

@@ -174,6 +174,46 @@ async fn rows_that_a_foreign_key_holds_are_not_unloaded() {
 }
 
 #[tokio::test]
+async fn rows_that_a_trigger_keeps_are_not_unloaded() {
+    let stage = with_two_files().await;
+    let trigger = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+                   CREATE TRIGGER keep BEFORE DELETE ON reporting.loan_applications
+                       FOR EACH ROW WHEN (OLD.application_id = 5) EXECUTE FUNCTION keep()";
+    stage.client().await.batch_execute(trigger).await.unwrap();
+    let refused = stage.run(&["unload", stage.inbox.join("a.csv").to_str().unwrap()]).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("a trigger or rule keeps rows"), "{refused:?}");
+    assert_eq!(stage.loans().await, (20, 20));
+    assert_eq!(states(&stage).await, ["LOADED"]);
+}
+
+#[tokio::test]
+async fn an_older_version_does_not_bring_an_unloaded_file_back() {
+    let stage = Stage::with_loans().await;
+    let path = stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let client = stage.client().await;
+    let hold = "UPDATE longshore.task SET status = 'FAILED', failure_msg = 'held'";
+    client.batch_execute(hold).await.unwrap();
+    stage.put("a.csv", loan_file(1..=5));
+    stage.scan().await;
+    stage.drain().await;
+    stage.ok(&["unload", path.to_str().unwrap()]).await;
+    let release = "UPDATE longshore.task SET status = 'NEW', failure_msg = NULL, published_time = NULL
+                   WHERE status = 'FAILED';
+                   UPDATE longshore.file SET file_modified_time = newest.file_modified_time,
+                       size_in_bytes = newest.size_in_bytes
+                   FROM longshore.file AS newest WHERE file.id = 1 AND newest.id = 2";
+    client.batch_execute(release).await.unwrap();
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (0, 0));
+    assert_eq!(states(&stage).await, ["UNLOADED", "FAILED"]);
+    let reason = "SELECT failure_msg FROM longshore.task WHERE status = 'FAILED'";
+    assert!(stage.texts(reason).await[0].contains("the newer version was loaded first"));
+}
+
+#[tokio::test]
 async fn what_no_scan_has_found_or_several_datasets_have_is_a_wrong_call() {
     let stage = with_two_files().await;
     let unknown = stage.run(&["unload", "/no/such.csv"]).await;
