@@ -113,7 +113,7 @@ async fn is_scanning(client: &Client) -> anyhow::Result<bool> {
 
 /// Scans that saw everything.
 async fn complete_scans(client: &Client) -> anyhow::Result<u32> {
-    let sql = "SELECT count(*) FROM longshore.scan WHERE finished_time IS NOT NULL AND error IS NULL";
+    let sql = "SELECT count(*) FROM longshore.scan WHERE outcome = 'COMPLETE'";
     let scans: i64 = client.query_one(sql, &[]).await?.get(0);
     Ok(u32::try_from(scans)?)
 }

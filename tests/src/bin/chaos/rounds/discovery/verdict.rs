@@ -127,7 +127,7 @@ pub(super) async fn happened(client: &Client, findings: &mut Findings) -> anyhow
         ),
         (
             "a scan was cut off",
-            "SELECT count(*) FROM longshore.scan WHERE finished_time IS NULL OR error IS NOT NULL",
+            "SELECT count(*) FROM longshore.scan WHERE outcome IS DISTINCT FROM 'COMPLETE'",
         ),
     ];
     let mut never = Vec::new();
