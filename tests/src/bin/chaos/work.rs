@@ -121,7 +121,7 @@ impl Work {
         }
     }
 
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.for_scanner().is_none()
     }
 }

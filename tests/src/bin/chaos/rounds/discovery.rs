@@ -15,7 +15,8 @@ use crate::{
     oracle,
     service::{Kind, Service},
     site::Site,
-    wait, work,
+    wait,
+    work::{self, Work},
     world::World,
 };
 use inbox::{Inbox, Pace};
@@ -48,8 +49,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     let files_per_scan = size.files.div_ceil(size.scans);
     loop {
         findings.discovery_scans = complete_scans(&client).await?;
-        let is_enough = findings.discovery_scans >= size.scans && findings.discovery_kills >= size.kills;
-        if is_enough || feeding.is_finished() {
+        if findings.discovery_scans >= size.scans && findings.discovery_kills >= size.kills {
             break;
         }
         if !is_watched && 2 * findings.discovery_scans >= size.scans {
@@ -66,7 +66,7 @@ pub(crate) async fn run(world: &World) -> anyhow::Result<Findings> {
     }
     pace.allow(size.files);
     let inbox = feeding.await??;
-    let mut violations = come_to_rest(&mut site).await?;
+    let mut violations = come_to_rest(&mut site, &client).await?;
     violations.extend(verdict::rows(&client, &inbox, &mut findings).await?);
     violations.extend(verdict::books(&client).await?);
     let never = verdict::happened(&client, &mut findings).await?;
@@ -118,8 +118,8 @@ async fn complete_scans(client: &Client) -> anyhow::Result<u32> {
     Ok(u32::try_from(scans)?)
 }
 
-/// Audits and drains until an audit finds everything known and nothing waits; gives what is left.
-async fn come_to_rest(site: &mut Site<'_>) -> anyhow::Result<Vec<String>> {
+/// Drains and audits until an audit finds everything known and nothing waits; gives what is left.
+async fn come_to_rest(site: &mut Site<'_>, client: &Client) -> anyhow::Result<Vec<String>> {
     let mut last = String::new();
     let resting = async || {
         if let Some(left) = work::drain(site, PATIENCE).await? {
@@ -129,7 +129,9 @@ async fn come_to_rest(site: &mut Site<'_>) -> anyhow::Result<Vec<String>> {
         let counts = &report["scans"][0]["counts"];
         last = counts.to_string();
         let waits = |reason: &str| counts["skipped"].get(reason).is_some();
-        let is_quiet = counts["new"] == 0 && !waits("settling") && !waits("earlier_version_on_its_way");
+        let is_known = counts["new"] == 0 && !waits("settling") && !waits("earlier_version_on_its_way");
+        // The service scans as well: what it recorded after the drain is known to the audit, and not loaded yet.
+        let is_quiet = is_known && Work::look(client, site).await?.is_done();
         Ok(is_quiet.then_some(()))
     };
     Ok(match wait::within(3 * PATIENCE, resting).await? {
