@@ -55,7 +55,15 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints a line; a reader that went away, such as `head`, is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    unless_reader_left(writeln!(io::stdout(), "{text}"))
+    print_to_reader(text).map(|_| ())
+}
+
+/// The same; gives whether somebody still reads, for what would go on printing.
+pub(crate) fn print_to_reader(text: &str) -> anyhow::Result<bool> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => Ok(written.map(|()| true)?),
+    }
 }
 
 /// Takes a reader of stdout that went away for the end of the work.

@@ -2,7 +2,7 @@
 //! which is worked off from what the loads have left in the ledger: it holds up nothing, and is repeated until it is done.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -103,11 +103,12 @@ pub(crate) async fn work_off(
         if due.is_empty() {
             break;
         }
+        let uris = due.iter().map(|due| (due.file.id, due.file.stored.uri.clone())).collect();
         let (tried, hung) = try_all(client, &step, due, stall_limit).await?;
         edge::pass("after_load::before_record")?;
         answered(ledger::record_after_loads(client, &tried)).await?;
         tried.iter().for_each(|(_, outcome)| ended.report.count(outcome));
-        said.tell(&tried);
+        said.tell(&tried, &uris);
         ended.hung = hung;
         if tried.iter().all(|(_, outcome)| outcome.is_err()) {
             // What keeps a whole batch from working would keep the next one, too.
@@ -185,15 +186,15 @@ pub(crate) struct Said(BTreeSet<String>);
 const MAX_SAID: usize = 20;
 
 impl Said {
-    fn tell(&mut self, tried: &[Tried]) {
+    fn tell(&mut self, tried: &[Tried], uris: &BTreeMap<i64, String>) {
         for (file_id, outcome) in tried {
             if let Err(reason) = outcome
                 && self.0.len() < MAX_SAID
                 && self.0.insert(reason.clone())
             {
                 warn!(
-                    file_id,
-                    "a loaded file cannot be moved or deleted, trying again until it can: {reason}"
+                    file = uris.get(file_id),
+                    file_id, "a loaded file cannot be moved or deleted, trying again until it can: {reason}"
                 );
             }
         }

@@ -2,7 +2,7 @@
 
 use longshore_common::{database, edge::Injected, error::chain, ledger::RemovalError, store::StoreError};
 use thiserror::Error;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::rows::{FileError, PlanError};
 
@@ -135,6 +135,12 @@ impl Failure {
             Self::Stopped => Verdict::GiveBack,
             Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
         }
+    }
+
+    /// Whether a row has a key that must be unique and is in the table already.
+    pub(crate) fn is_key_taken(&self) -> bool {
+        let taken = [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION];
+        matches!(self, Self::Row { source, .. } if source.code().is_some_and(|state| taken.contains(state)))
     }
 
     /// For `failure_msg`: the whole chain, with what Postgres said in full.

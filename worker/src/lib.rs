@@ -25,6 +25,7 @@ pub mod rows;
 mod service;
 mod settle;
 mod small_files;
+mod taken_keys;
 mod task;
 mod unclaimed;
 

@@ -10,19 +10,20 @@ use longshore_common::{
     store::Store,
     telemetry,
 };
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use crate::{
     copy::TargetTable,
     failure::Failure,
     large_file,
-    outcomes::{FailedFiles, LoadTotals, Outcomes},
+    outcomes::{FailedFile, FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
     places,
     progress::Progress,
     read::Reading,
     rows::RowPlan,
     small_files::SmallFiles,
+    taken_keys,
 };
 
 /// A committed load.
@@ -51,14 +52,16 @@ pub(crate) async fn load(
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let files =
-        copy_files(&transaction, claim, plan, progress.clone()).instrument(info_span!("copy")).await?;
+    let files = copy_files(&transaction, claim, plan.clone(), progress.clone())
+        .instrument(info_span!("copy"))
+        .await?;
     if edge::is_sabotaged("sabotage::loaded_apart") {
         commit(transaction).await?;
         edge::pass("worker::after_commit")?;
         transaction = client.transaction().await?;
     }
     let files = places::take(&transaction, claim, files, &progress).instrument(info_span!("places")).await?;
+    let files = taken_keys::try_again(&transaction, claim, files, &plan, &progress).await?;
     let committed = conclude(claim, files, &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;
@@ -68,15 +71,15 @@ pub(crate) async fn load(
 }
 
 /// The rows of all files into the target table, as their reader hands them over.
-async fn copy_files<'a>(
+pub(crate) async fn copy_files<'a>(
     transaction: &Transaction<'_>,
     claim: &'a Claim,
     plan: Arc<RowPlan>,
     progress: Arc<Progress>,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
-    let store = Store::of(&claim.spec).map_err(Failure::Source)?;
-    let mut reading = Reading::start(claim, store, plan, progress.clone());
+    let store = Store::to_open(&claim.spec).map_err(Failure::Source)?;
+    let mut reading = Reading::start(claim, store, plan, progress.clone())?;
     let mut outcomes = Outcomes::new(transaction, claim);
     let mut small_files = SmallFiles::new(&table, &claim.files);
     while let Some(parcel) = reading.parcels.recv().await {
@@ -114,12 +117,17 @@ async fn conclude(
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
     let committed = Committed { totals, failed_files: failed.len() };
+    for FailedFile { file, failure } in &failed {
+        warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
+    }
+    let failed: Vec<(i64, String)> =
+        failed.iter().map(|failed| (failed.file.id, failed.failure.for_operators())).collect();
     let (own_failure, carved) = match failed.split_first() {
         Some((first, rest)) if !committed.is_loaded() => (Some(first), rest),
         _ => (None, &failed[..]),
     };
     if !carved.is_empty() {
-        let carved: Vec<_> = carved.iter().map(|(file, reason)| (file.id, reason.as_str())).collect();
+        let carved: Vec<_> = carved.iter().map(|(file_id, reason)| (*file_id, reason.as_str())).collect();
         ledger::carve_out(transaction, claim.task_id, &carved).await?;
     }
     if committed.is_loaded() && claim.spec.discovery.after_load != AfterLoad::Keep {

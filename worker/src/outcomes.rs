@@ -1,10 +1,8 @@
 //! What became of each file of a task: counts that are recorded, or why it failed.
 
+use crate::failure::{Failure, Verdict};
 use deadpool_postgres::Transaction;
 use longshore_common::ledger::{self, Claim, FileLoad, TaskFile};
-use tracing::warn;
-
-use crate::failure::{Failure, Verdict};
 
 const LOADS_PER_STATEMENT: usize = 1000;
 
@@ -18,8 +16,14 @@ pub(crate) struct Outcomes<'t, 'a> {
     pub(crate) failed: FailedFiles<'a>,
 }
 
-/// Failed files and why, for operators.
-pub(crate) type FailedFiles<'a> = Vec<(&'a TaskFile, String)>;
+pub(crate) type FailedFiles<'a> = Vec<FailedFile<'a>>;
+
+/// A file that cannot be loaded by trying once more.
+#[derive(Debug)]
+pub(crate) struct FailedFile<'a> {
+    pub(crate) file: &'a TaskFile,
+    pub(crate) failure: Failure,
+}
 
 /// What loaded files come to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +33,15 @@ pub(crate) struct LoadTotals {
     pub(crate) rows_rejected: u64,
     /// After decompression.
     pub(crate) bytes_read: u64,
+}
+
+impl LoadTotals {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.rows_loaded += other.rows_loaded;
+        self.rows_rejected += other.rows_rejected;
+        self.bytes_read += other.bytes_read;
+    }
 }
 
 impl<'t, 'a> Outcomes<'t, 'a> {
@@ -63,7 +76,7 @@ impl<'t, 'a> Outcomes<'t, 'a> {
         else {
             return Err(failure);
         };
-        self.failed.push(failed_for_good(file, &failure));
+        self.failed.push(FailedFile { file, failure });
         Ok(())
     }
 
@@ -71,10 +84,4 @@ impl<'t, 'a> Outcomes<'t, 'a> {
     pub(crate) fn are_complete(&self) -> bool {
         self.totals.files + self.failed.len() == self.claim.files.len()
     }
-}
-
-/// Logs it, too.
-pub(crate) fn failed_for_good<'a>(file: &'a TaskFile, failure: &Failure) -> (&'a TaskFile, String) {
-    warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
-    (file, failure.for_operators())
 }

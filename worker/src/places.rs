@@ -7,7 +7,7 @@ use longshore_common::ledger::{self, Claim, KeptOut, RemovalFrom, TaskFile, WhyK
 
 use crate::{
     failure::Failure,
-    outcomes::{FailedFiles, LoadTotals, failed_for_good},
+    outcomes::{FailedFile, FailedFiles, LoadTotals},
     progress::Progress,
 };
 
@@ -21,7 +21,7 @@ pub(crate) async fn take<'a>(
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let mut loaded: Vec<&TaskFile> = claim.files.iter().collect();
     if !failed.is_empty() {
-        let failed: HashSet<i64> = failed.iter().map(|(file, _)| file.id).collect();
+        let failed: HashSet<i64> = failed.iter().map(|failed| failed.file.id).collect();
         loaded.retain(|file| !failed.contains(&file.id));
     }
     let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
@@ -33,13 +33,16 @@ pub(crate) async fn take<'a>(
         totals.rows_loaded -= rows_loaded;
         totals.rows_rejected -= rows_rejected;
         totals.bytes_read -= bytes_read;
-        failed.push(failed_for_good(
-            file,
-            &match why {
-                WhyKeptOut::Superseded => Failure::Superseded,
-                WhyKeptOut::EarlierIsHeld(error) => Failure::EarlierIsHeld(error),
-            },
-        ));
+        failed.push(FailedFile { file, failure: why.into() });
     }
     Ok((totals, failed))
+}
+
+impl From<WhyKeptOut> for Failure {
+    fn from(why: WhyKeptOut) -> Self {
+        match why {
+            WhyKeptOut::Superseded => Self::Superseded,
+            WhyKeptOut::EarlierIsHeld(error) => Self::EarlierIsHeld(error),
+        }
+    }
 }

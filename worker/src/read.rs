@@ -15,12 +15,9 @@ use bytes::Bytes;
 use longshore_common::{
     edge,
     ledger::{Claim, RejectedRow, TaskFile},
-    store::Store,
+    store::{Store, StoreError, StoreThread},
 };
-use tokio::{
-    sync::mpsc::{self, Receiver, Sender},
-    task::JoinHandle,
-};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::{
     archive::{CHUNK_BYTES, Content},
@@ -47,14 +44,20 @@ pub(crate) struct Reading {
     pub(crate) parcels: Receiver<Parcel>,
     /// A large file whose rest is not wanted any more.
     unwanted: Arc<AtomicUsize>,
-    thread: JoinHandle<()>,
+    thread: StoreThread<()>,
 }
 
 impl Reading {
-    /// Reads the claimed files, in their order.
-    pub(crate) fn start(claim: &Claim, store: Store, plan: Arc<RowPlan>, progress: Arc<Progress>) -> Self {
+    /// Reads the claimed files, in their order. Fails while too many threads hang on the store.
+    pub(crate) fn start(
+        claim: &Claim,
+        store: Store,
+        plan: Arc<RowPlan>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, StoreError> {
         let (sender, parcels) = mpsc::channel(PARCELS_AHEAD);
         let unwanted = Arc::new(AtomicUsize::new(usize::MAX));
+        let source = store.folder_uri("");
         let reader = Reader {
             store,
             plan,
@@ -67,8 +70,8 @@ impl Reading {
         };
         let files = claim.files.clone();
         // Reading blocks. When it ends early, nobody listens any more, and whoever did knows why.
-        let thread = tokio::task::spawn_blocking(move || drop(reader.read_files(&files)));
-        Self { parcels, unwanted, thread }
+        let thread = StoreThread::start(&source, move || drop(reader.read_files(&files)))?;
+        Ok(Self { parcels, unwanted, thread })
     }
 
     /// The rest of this large file is not wanted: Postgres refused it. It ends soon.
@@ -78,10 +81,10 @@ impl Reading {
 
     /// After the last parcel: whether the thread ended as it should.
     pub(crate) async fn ended(self) -> Result<(), Failure> {
-        let Self { parcels, thread, .. } = self;
+        let Self { parcels, mut thread, .. } = self;
         // Or the thread would wait for somebody to take its next one.
         drop(parcels);
-        thread.await.map_err(|error| Failure::Fault(format!("the reading thread ended: {error}")))
+        thread.ended().await.map_err(|error| Failure::Fault(format!("the reading thread ended: {error}")))
     }
 }
 

@@ -94,6 +94,13 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         };
         // A table or column may have any name.
         output::print(&output::one_line(&format!("{}: {version}; {table}", spec.name)))?;
+        if !applied.columns_left_out.is_empty() {
+            let columns = output::one_line(&applied.columns_left_out.join(", "));
+            eprintln!(
+                "{}: note: the spec has no {columns} any more; the table keeps what it holds there, and rows to come have NULL",
+                spec.name
+            );
+        }
         let look = async { Store::of(spec)?.look().await };
         if let Err(error) = look.await {
             let reason = output::one_line(&format!("{error:#}"));

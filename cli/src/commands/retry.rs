@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use longshore_common::ledger;
 use uuid::Uuid;
 
@@ -8,9 +8,10 @@ use crate::{connect::DatabaseArgs, output};
 
 /// The scanner service publishes the retried tasks within its tick; without it, `longshore scan` does.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["tasks", "failed"])))]
 pub(crate) struct RetryArgs {
     /// FAILED tasks, as `longshore tasks --status FAILED` lists them
-    #[arg(value_name = "TASK", required_unless_present = "failed", conflicts_with = "failed")]
+    #[arg(value_name = "TASK")]
     tasks: Vec<Uuid>,
     /// All FAILED tasks, also the new content that discovery.on_change = "fail" has refused
     #[arg(long)]
@@ -34,8 +35,21 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<ExitCode> {
         output::print(&format!(
             "NEW again: {retried}; the scanner service or the next `longshore scan` publishes"
         ))?;
-        for task in &result.superseded {
-            output::print(&format!("{task}: left FAILED, a newer version of its file has taken its place"))?;
+        let superseded = result.superseded.len() as u64;
+        match args.failed {
+            // These may be many, and the same each time.
+            true if superseded > 0 => output::print(&format!(
+                "left FAILED: {}, because newer versions of their files have taken their places",
+                output::counted(superseded, "task")
+            ))?,
+            true => {}
+            false => {
+                for task in &result.superseded {
+                    output::print(&format!(
+                        "{task}: left FAILED, a newer version of its file has taken its place"
+                    ))?;
+                }
+            }
         }
         for task in &result.not_failed {
             output::print(&format!("{task}: not FAILED, or not known"))?;

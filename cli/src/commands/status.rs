@@ -138,11 +138,12 @@ async fn watch(pool: &Pool) -> anyhow::Result<ExitCode> {
             progress(&overview),
             output::thousands(per_second)
         ));
+        let mut is_read = true;
         if !is_terminal && counts != last {
-            output::print(&counts)?;
+            is_read = output::print_to_reader(&counts)?;
             last = counts;
         }
-        if is_last_look {
+        if is_last_look || !is_read {
             break;
         }
         tokio::select! {

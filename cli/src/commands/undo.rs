@@ -79,7 +79,7 @@ pub(crate) async fn reload(ReloadArgs { file: args }: ReloadArgs) -> anyhow::Res
     let mut client = pool.get().await?;
     let dataset = Dataset::of(&client, &uri, args.dataset.as_deref()).await?;
     let reloading = ledger::reload(&mut client, dataset.id, &uri).await;
-    let Reloading { task_id, is_loaded, .. } = match reloading {
+    let Reloading { task_id, is_loaded, after_load, moved_to, .. } = match reloading {
         Ok(reloading) if args.json => {
             output::print_json(&reloading)?;
             return Ok(ExitCode::SUCCESS);
@@ -92,6 +92,13 @@ pub(crate) async fn reload(ReloadArgs { file: args }: ReloadArgs) -> anyhow::Res
         false => "its rows are there when the task is LOADED",
     };
     output::print(&format!("reloading {uri} in task {task_id}, which is NEW: {rows}"))?;
+    if let Some(outcome) = after_load {
+        let moved_to = moved_to.map(|place| format!(" to {}", one_line(&place))).unwrap_or_default();
+        eprintln!(
+            "note: after its last load the file was {}{moved_to}; unless it is back under its name, the task fails",
+            outcome.to_lowercase()
+        );
+    }
     output::print(&format!(
         "The scanner service publishes it, or the next `longshore scan`; `longshore why {task_id}` shows how it goes on."
     ))?;

@@ -5,6 +5,7 @@ mod state;
 mod story;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod unsettled;
 
 use std::{
@@ -26,7 +27,7 @@ use crate::{
 /// Say in plain words where a file or a task is, how it came there, and what happens next and when
 ///
 /// Told from what is recorded in the database; nothing is changed and no file is looked at. Exit code 0 if the file or
-/// the task is known, whatever its state, and 2 if it is not.
+/// the task is known, whatever its state, and 2 if it is not; of a file it then says which dataset leaves it out, and why.
 ///
 /// --json prints the facts: {"now", "versions": […]} for a file, the newest version first, each with its "task";
 /// {"now", "task": {…}} for a task. A task has its "attempts" in their order.
@@ -46,7 +47,9 @@ pub(crate) async fn run(args: WhyArgs) -> anyhow::Result<ExitCode> {
     let named = Named::read(&args.subject)?;
     let pool = args.servers.pool("longshore why", 1).await?;
     let mut client = pool.get().await?;
-    let history = named.history(&mut client).await?.ok_or_else(|| named.unknown())?;
+    let Some(history) = named.history(&mut client).await? else {
+        return Err(named.unknown(&client).await?.into());
+    };
     if args.json {
         output::print_json(&history)?;
     } else {
@@ -78,13 +81,10 @@ impl Named {
         }
     }
 
-    fn unknown(&self) -> WrongCall {
-        WrongCall(match self {
+    async fn unknown(&self, client: &Client) -> anyhow::Result<WrongCall> {
+        Ok(WrongCall(match self {
             Self::Task(id) => format!("there is no task {id}; `longshore tasks` lists those that exist"),
-            Self::File(uri) => format!(
-                "no scan has found {uri}; `longshore files` lists the files that are known, and `longshore scan` says \
-                 how many it skips and why"
-            ),
-        })
+            Self::File(uri) => unknown::told(client, uri).await?,
+        }))
     }
 }

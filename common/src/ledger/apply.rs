@@ -17,6 +17,8 @@ pub struct Applied {
     pub is_new_version: bool,
     /// What became of the target table.
     pub table: TableChange,
+    /// Columns of the version before that this one does not have. The table keeps them, NULL in rows to come.
+    pub columns_left_out: Vec<String>,
 }
 
 /// Stores `spec` as the current version of its dataset, in one transaction with creating or widening its table.
@@ -29,9 +31,15 @@ pub async fn apply(client: &mut Client, spec: &Dataset) -> Result<Applied, Apply
     transaction.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
     refuse_foreign_table(&transaction, spec).await?;
     let table = target::create_or_widen(&transaction, spec).await?;
-    let (version, is_new_version) = store(&transaction, spec).await?;
+    let Stored { version, is_new_version, columns_left_out } = store(&transaction, spec).await?;
     transaction.commit().await?;
-    Ok(Applied { version, is_new_version, table })
+    Ok(Applied { version, is_new_version, table, columns_left_out })
+}
+
+struct Stored {
+    version: i32,
+    is_new_version: bool,
+    columns_left_out: Vec<String>,
 }
 
 async fn refuse_foreign_table(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(), ApplyError> {
@@ -64,7 +72,7 @@ async fn refuse_foreign_table(transaction: &Transaction<'_>, spec: &Dataset) -> 
     Ok(())
 }
 
-async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bool), ApplyError> {
+async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<Stored, ApplyError> {
     let row = transaction
         .query_opt(
             "SELECT dataset.id, dataset.current_version, dataset_version.spec
@@ -84,15 +92,18 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bo
             .await?
             .get(0);
         insert_version(transaction, id, 1, spec).await?;
-        return Ok((1, true));
+        return Ok(Stored { version: 1, is_new_version: true, columns_left_out: Vec::new() });
     };
     let (id, current): (i32, i32) = (row.get(0), row.get(1));
     // A stored spec of an older program may not read back; then the new one is a new version.
     let before: Option<Dataset> = row.try_get::<_, Json<Dataset>>(2).ok().map(|Json(before)| before);
     if before.as_ref() == Some(spec) {
-        return Ok((current, false));
+        return Ok(Stored { version: current, is_new_version: false, columns_left_out: Vec::new() });
     }
     insert_version(transaction, id, current + 1, spec).await?;
+    let has = |name: &String| spec.columns.iter().any(|column| column.name == *name);
+    let columns_before = before.iter().flat_map(|before| &before.columns).map(|column| &column.name);
+    let columns_left_out = columns_before.filter(|name| !has(name)).cloned().collect();
     // Other files count now, however old they are: the next scan compares everything.
     let same_files = before.is_some_and(|before| {
         before.source == spec.source
@@ -108,7 +119,7 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<(i32, bo
             &[&id, &(current + 1), &same_files],
         )
         .await?;
-    Ok((current + 1, true))
+    Ok(Stored { version: current + 1, is_new_version: true, columns_left_out })
 }
 
 async fn insert_version(

@@ -2,6 +2,7 @@
 
 mod file;
 mod task;
+mod unknown;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 pub use file::{FileVersion, WaitingBatch};
 pub use task::{AttemptRecord, NewerVersion, TaskHistory};
+pub use unknown::{LastLook, last_looks, moved_from};
 
 /// Everything that is recorded, as of one moment.
 #[derive(Debug, Serialize)]

@@ -43,15 +43,15 @@ pub use datasets::{
 };
 pub use files::{Comparison, REFUSED_CHANGE, compare_and_enlist};
 pub use history::{
-    AttemptRecord, FileVersion, History, NewerVersion, Subject, TaskHistory, WaitingBatch, file_history,
-    task_history,
+    AttemptRecord, FileVersion, History, LastLook, NewerVersion, Subject, TaskHistory, WaitingBatch,
+    file_history, last_looks, moved_from, task_history,
 };
 pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{long_published, overtaken_until, unpublish};
-pub use objects::{KeptOut, WhyKeptOut, take_places};
+pub use objects::{KeptOut, WhyKeptOut, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};

@@ -1,9 +1,11 @@
 //! Which version of a URI has its rows in the table: settled just before a load becomes visible, under the locks of its
 //! files' objects. Whichever of two versions commits first, the newer one's rows remain, once.
 //!
+//! Each URI that was ever loaded has its object: loads make it, and migration V4 made those of the loads before it.
+//!
 //! The newer version is the one that a scan found later, by `file.id`; modified times can be set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Error, Transaction};
@@ -49,6 +51,15 @@ pub(super) fn object_key(dataset_id: i32, uri: &str) -> Uuid {
     Uuid::from_bytes(key)
 }
 
+/// Which of these files, of which nothing is in the tables yet, would replace a loaded version.
+pub async fn replacing(
+    transaction: &Transaction<'_>,
+    on_change: OnChange,
+    file_ids: &[i64],
+) -> Result<HashSet<i64>, Error> {
+    Ok(earlier_loads(transaction, on_change, file_ids).await?.into_keys().collect())
+}
+
 /// Takes the places of the loaded files' URIs: locks them until the transaction ends, and removes the rows of the versions
 /// that these files replace. Gives the files that cannot stay; nothing of them is left in the transaction but their
 /// `longshore.file`.
@@ -67,26 +78,19 @@ pub async fn take_places(
     }
     let keys: Vec<Uuid> = files.iter().map(|file| object_key(dataset_id, &file.stored.uri)).collect();
     let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
-    let uris: Vec<&str> = files.iter().map(|file| file.stored.uri.as_str()).collect();
-    // A worker that began before objects were kept may have loaded a version without one: that place is not free.
     let insert = transaction
         .prepare_cached(
             "WITH taken AS (
                  INSERT INTO longshore.object (key, dataset_id, file_id)
-                 SELECT key, $1, CASE WHEN NOT EXISTS (
-                     SELECT FROM longshore.file
-                     JOIN longshore.file_load ON file_load.file_id = file.id AND file_load.removed_time IS NULL
-                     WHERE file.dataset_id = $1 AND file.uri = loaded.uri AND file.id <> loaded.file_id
-                 ) THEN file_id END
-                 FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS loaded (key, file_id, uri)
+                 SELECT key, $1, file_id FROM unnest($2::uuid[], $3::bigint[]) AS loaded (key, file_id)
                  ORDER BY key
                  ON CONFLICT (key) DO NOTHING
                  RETURNING file_id
              )
-             SELECT count(file_id) FROM taken",
+             SELECT count(*) FROM taken",
         )
         .await?;
-    let free: i64 = transaction.query_one(&insert, &[&dataset_id, &keys, &ids, &uris]).await?.try_get(0)?;
+    let free: i64 = transaction.query_one(&insert, &[&dataset_id, &keys, &ids]).await?.try_get(0)?;
     (removal.on_step)();
     if free.unsigned_abs() == keys.len() as u64 {
         return Ok(Vec::new());
@@ -119,7 +123,7 @@ pub async fn take_places(
 }
 
 /// For files whose place is taken by no newer version: the newer one that was loaded nevertheless. Its rows were unloaded,
-/// which does not bring older ones back, or it was loaded without an object.
+/// which does not bring older ones back.
 async fn newer_loads(
     transaction: &Transaction<'_>,
     contested: &[(Uuid, i64)],
@@ -188,7 +192,12 @@ async fn give_up(
         let (rows_loaded, rows_rejected, bytes_read) = (count(1), count(2), count(3));
         Some(KeptOut { file_id, why, rows_loaded, rows_rejected, bytes_read })
     };
-    Ok(loads.iter().filter_map(kept_out).collect())
+    let mut kept_out: Vec<KeptOut> = loads.iter().filter_map(kept_out).collect();
+    // Those that take their places before anything of them is there.
+    let not_loaded =
+        |(file_id, why)| KeptOut { file_id, why, rows_loaded: 0, rows_rejected: 0, bytes_read: 0 };
+    kept_out.extend(files.into_iter().map(not_loaded));
+    Ok(kept_out)
 }
 
 /// A file that takes a place, and the loaded versions that it replaces there.
@@ -207,7 +216,8 @@ async fn replace(
     if contested.is_empty() {
         return Ok(Vec::new());
     }
-    let earlier = earlier_loads(transaction, on_change, &contested).await?;
+    let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
+    let earlier = earlier_loads(transaction, on_change, &ids).await?;
     let replacement =
         |(key, own)| Replacement { key, own, earlier: earlier.get(&own).cloned().unwrap_or_default() };
     let mut groups: Vec<Vec<Replacement>> = vec![contested.into_iter().map(replacement).collect()];
@@ -236,9 +246,8 @@ async fn replace(
 async fn earlier_loads(
     transaction: &Transaction<'_>,
     on_change: OnChange,
-    contested: &[(Uuid, i64)],
+    file_ids: &[i64],
 ) -> Result<HashMap<i64, Vec<i64>>, Error> {
-    let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
     let rows = transaction
         .query(
             "SELECT own.id, earlier.id
@@ -249,7 +258,7 @@ async fn earlier_loads(
              WHERE own.id = ANY($1)
                AND (NOT $2 OR (earlier.file_modified_time, earlier.size_in_bytes, earlier.etag)
                               = (own.file_modified_time, own.size_in_bytes, own.etag))",
-            &[&ids, &(on_change == OnChange::Append)],
+            &[&file_ids, &(on_change == OnChange::Append)],
         )
         .await?;
     let mut earlier: HashMap<i64, Vec<i64>> = HashMap::new();

@@ -38,6 +38,10 @@ pub struct Reloading {
     pub task_id: Uuid,
     /// Whether rows of an earlier load are in the table, until those of this one replace them.
     pub is_loaded: bool,
+    /// What was done with the file itself after its last load: MOVED, DELETED or GONE, if it is not under its name any more.
+    pub after_load: Option<String>,
+    /// Where it was moved to.
+    pub moved_to: Option<String>,
 }
 
 /// The names and ids of the datasets that know the URI.
@@ -122,8 +126,27 @@ pub async fn reload(client: &mut Client, dataset_id: i32, uri: &str) -> Result<R
             &[&dataset_id, &uri, &file_id],
         )
         .await?;
+    let (after_load, moved_to) = taken_away(&transaction, dataset_id, uri).await?;
     transaction.commit().await?;
-    Ok(Reloading { file_id, reloaded_file_id, task_id, is_loaded })
+    Ok(Reloading { file_id, reloaded_file_id, task_id, is_loaded, after_load, moved_to })
+}
+
+/// What was done with the file after its last load, if that took it from its name, and where it is now.
+async fn taken_away(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    uri: &str,
+) -> Result<(Option<String>, Option<String>), tokio_postgres::Error> {
+    let last = transaction
+        .query_opt(
+            "SELECT outcome, moved_to FROM longshore.after_load JOIN longshore.file ON file.id = file_id
+             WHERE file.dataset_id = $1 AND uri = $2 ORDER BY file.id DESC LIMIT 1",
+            &[&dataset_id, &uri],
+        )
+        .await?;
+    let Some(last) = last else { return Ok((None, None)) };
+    let outcome: Option<String> = last.try_get(0)?;
+    Ok((outcome.filter(|outcome| outcome != "LEFT"), last.try_get(1)?))
 }
 
 async fn loaded_versions(

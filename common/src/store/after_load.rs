@@ -9,7 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::{local::LocalFiles, objects::BucketObjects};
-use super::{StoredFile, s3};
+use super::{StoreThread, StoredFile, s3};
 use crate::dataset::{AfterLoad, BucketSource, Dataset};
 
 /// What a spec does with loaded files, and in which store.
@@ -99,7 +99,7 @@ impl AfterLoadStep {
         match &self.0 {
             Files::Local(files) => {
                 let files = files.clone();
-                tokio::task::spawn_blocking(move || files.take(&file)).await?
+                StoreThread::start(&files.source_uri(), move || files.take(&file))?.ended().await?
             }
             Files::Bucket(objects) => objects.take(&file).await,
         }

@@ -122,10 +122,7 @@ impl Bucket {
     fn entry(&self, object: &ObjectMeta, hidden: &mut Option<String>) -> Option<Listed> {
         let key = (self.spelled)(object.location.as_ref());
         let skipped = |reason, key: &str| Some(Listed::Skipped(Skipped { reason, uri: self.uri(key) }));
-        let below = match self.prefix.as_str() {
-            "" => key.as_str(),
-            prefix => key.strip_prefix(prefix)?.strip_prefix('/')?,
-        };
+        let below = self.below_source(&key)?;
         let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
         if name.is_empty() && object.size == 0 {
             return None; // What consoles and mounts make for an empty folder.
@@ -136,11 +133,8 @@ impl Bucket {
             *hidden = Some(folder.to_owned());
             return if is_known { None } else { skipped(SkipReason::HiddenFolder, folder) };
         }
-        if let Some(reason) = self.wanted.reason_to_skip(NamePath::new(below), name.as_bytes()) {
+        if let Some(reason) = self.reason_by_name(&key) {
             return skipped(reason, &key);
-        }
-        if readable(&key).is_none() {
-            return skipped(SkipReason::UnreadableName, &key);
         }
         let changed_time = microseconds(
             object.last_modified.timestamp(),
@@ -153,6 +147,24 @@ impl Bucket {
             etag: object.e_tag.clone().unwrap_or_default(),
         };
         Some(Listed::File { file, changed_time })
+    }
+
+    fn below_source<'a>(&self, key: &'a str) -> Option<&'a str> {
+        match self.prefix.as_str() {
+            "" => Some(key),
+            prefix => key.strip_prefix(prefix)?.strip_prefix('/'),
+        }
+    }
+
+    /// Why an object of this key would be left out, as far as its name tells.
+    pub(super) fn reason_by_name(&self, key: &str) -> Option<SkipReason> {
+        let below = self.below_source(key)?;
+        let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
+        if hidden_folder_len(folders).is_some() {
+            return Some(SkipReason::HiddenFolder);
+        }
+        let by_name = self.wanted.reason_to_skip(NamePath::new(below), name.as_bytes());
+        by_name.or_else(|| readable(key).is_none().then_some(SkipReason::UnreadableName))
     }
 
     /// Whether the bucket answers, with objects or without; an error says why not.

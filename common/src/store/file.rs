@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::local_file::OpenLocalFile;
+use super::{local_file::OpenLocalFile, threads::StoreHangs};
 
 /// What identifies one version of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,12 @@ impl StoreError {
     /// A failure that may pass.
     pub(super) fn unavailable(reason: String) -> Self {
         Self::Unavailable(reason.into())
+    }
+}
+
+impl From<StoreHangs> for StoreError {
+    fn from(hangs: StoreHangs) -> Self {
+        Self::Unavailable(Box::new(hangs))
     }
 }
 

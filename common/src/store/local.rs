@@ -19,6 +19,7 @@ use super::{
     listed::{Listed, SkipReason, Skipped},
     local_file,
     pages::Pages,
+    threads::StoreThread,
     time::microseconds,
     wanted::Wanted,
 };
@@ -56,6 +57,17 @@ impl LocalStore {
         Url::from_directory_path(self.root.join(folder)).map(String::from).unwrap_or_default()
     }
 
+    /// Why a file of this path would be left out, as far as its name tells.
+    pub(super) fn reason_by_name(&self, path: &Path) -> Option<SkipReason> {
+        let below_root = path.strip_prefix(&self.root).ok()?;
+        let is_hidden =
+            |folder: &Path| folder.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+        if below_root.ancestors().skip(1).any(is_hidden) {
+            return Some(SkipReason::HiddenFolder);
+        }
+        self.wanted.reason_to_skip(below_root, path.file_name()?.as_bytes())
+    }
+
     /// What has this path below the root now; `None` for a folder, and where nothing is. Blocks.
     pub fn look_at(&self, path: &Path) -> Option<Listed> {
         let metadata = match path.symlink_metadata() {
@@ -85,7 +97,7 @@ impl LocalStore {
             within => within.iter().map(|folder| self.root.join(folder)).collect(),
         };
         let walk = move || store.walk(&folders, Pages::new(page_len, pages));
-        tokio::task::spawn_blocking(walk).await?
+        StoreThread::start(&self.folder_uri(""), walk)?.ended().await?
     }
 
     fn walk(&self, folders: &[PathBuf], mut pages: Pages) -> anyhow::Result<()> {
@@ -192,8 +204,8 @@ impl LocalStore {
     /// A mount may hang, so that runs off the threads that serve connections, and not for ever.
     pub(super) async fn look(&self) -> anyhow::Result<()> {
         let store = self.clone();
-        let looking = tokio::task::spawn_blocking(move || store.read_root());
-        let looked = tokio::time::timeout(LOOK_TIMEOUT, looking).await;
+        let mut looking = StoreThread::start(&self.folder_uri(""), move || store.read_root())?;
+        let looked = tokio::time::timeout(LOOK_TIMEOUT, looking.ended()).await;
         looked
             .with_context(|| format!("cannot list {}: no answer for {LOOK_TIMEOUT:?}", uri(&self.root)))??
     }

@@ -13,6 +13,7 @@ mod local_file;
 mod object_file;
 mod pages;
 mod s3;
+mod threads;
 mod time;
 mod wanted;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use tokio::sync::mpsc;
+use url::Url;
 
 pub use after_load::{AfterLoadOutcome, AfterLoadStep, LoadedFile};
 pub use bucket::Bucket;
@@ -28,6 +30,7 @@ pub use key::canonical_object_uri;
 pub use listed::{Listed, SkipReason, Skipped};
 pub use local::LocalStore;
 pub use local_file::OpenLocalFile;
+pub use threads::{StoreHangs, StoreThread};
 
 use crate::dataset::{BucketSource, Dataset};
 
@@ -43,10 +46,19 @@ pub enum Store {
 impl Store {
     /// The store that `spec` names. Nothing is opened yet.
     pub fn of(spec: &Dataset) -> anyhow::Result<Self> {
+        Self::with_patterns(spec, &spec.include)
+    }
+
+    /// The same only to open files: it would list none. Patterns take longer to make than a tiny file to load.
+    pub fn to_open(spec: &Dataset) -> anyhow::Result<Self> {
+        Self::with_patterns(spec, &[])
+    }
+
+    fn with_patterns(spec: &Dataset, include: &[String]) -> anyhow::Result<Self> {
         Ok(match BucketSource::parse(&spec.source) {
-            Some(source) => Self::Bucket(Bucket::new(&source, &spec.include)?),
+            Some(source) => Self::Bucket(Bucket::new(&source, include)?),
             None => {
-                let store = LocalStore::new(&spec.source, &spec.include)?;
+                let store = LocalStore::new(&spec.source, include)?;
                 Self::Local(store.following_links(spec.discovery.follow_links))
             }
         })
@@ -58,6 +70,19 @@ impl Store {
         match self {
             Self::Local(store) => store.folder_uri(folder),
             Self::Bucket(bucket) => bucket.folder_uri(folder),
+        }
+    }
+
+    /// Whether a file of this URI would lie in the source.
+    pub fn covers(&self, uri: &str) -> bool {
+        uri.starts_with(&self.folder_uri(""))
+    }
+
+    /// Why a file of this URI in the source would be left out, as far as its name tells.
+    pub fn reason_by_name(&self, uri: &str) -> Option<SkipReason> {
+        match self {
+            Self::Local(store) => store.reason_by_name(&Url::parse(uri).ok()?.to_file_path().ok()?),
+            Self::Bucket(bucket) => bucket.reason_by_name(&key::of_uri(uri)?.1),
         }
     }
 

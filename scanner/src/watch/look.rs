@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use longshore_common::{
     ledger::{self, Lock, StoredDataset},
-    store::{Listed, LocalStore, StoredFile},
+    store::{Listed, LocalStore, Store, StoreThread, StoredFile},
     telemetry,
 };
 use tokio_postgres::Client;
@@ -60,11 +60,12 @@ async fn look_at(
     stall_limit: Duration,
 ) -> anyhow::Result<Vec<Listed>> {
     let (store, names, started) = (store.clone(), names.to_vec(), Instant::now());
-    let mut looking =
-        tokio::task::spawn_blocking(move || names.iter().filter_map(|name| store.look_at(name)).collect());
+    let source = Store::Local(store.clone()).folder_uri("");
+    let look = move || names.iter().filter_map(|name| store.look_at(name)).collect();
+    let mut looking = StoreThread::start(&source, look)?;
     loop {
         tokio::select! {
-            listed = &mut looking => return Ok(listed?),
+            listed = looking.ended() => return Ok(listed?),
             () = tokio::time::sleep(SPEAK_EVERY) => {}
         }
         if started.elapsed() > stall_limit {

@@ -96,8 +96,19 @@ async fn loaded_files_are_moved_and_keep_their_path() {
         told.contains("The file was moved") && told.contains("/archive/loan_applications/1/a.csv"),
         "{told}"
     );
-    // Copied back with its times, it is the file that is known.
     let copy = archive.join("loan_applications/1/a.csv");
+    let original = stage.run(&["why", copy.to_str().unwrap()]).await.stderr;
+    assert!(
+        original.contains("it is where file://") && original.contains("/inbox/a.csv was moved to"),
+        "{original}"
+    );
+    let reloaded = stage.ok(&["reload", stage.inbox.join("2026/03/a.csv").to_str().unwrap()]).await.stderr;
+    let note = "note: after its last load the file was moved to file://";
+    assert!(
+        reloaded.contains(note) && reloaded.contains("/loan_applications/2/2026/03/a.csv;"),
+        "{reloaded}"
+    );
+    // Copied back with its times, it is the file that is known.
     let back = stage.put("a.csv", std::fs::read(&copy).unwrap());
     set_modified(&back, std::fs::metadata(&copy).unwrap().modified().unwrap());
     assert_eq!(stage.scan().await["scans"][0]["counts"]["known"], 1);

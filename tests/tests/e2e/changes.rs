@@ -322,20 +322,6 @@ async fn a_trigger_keeps_a_file_from_being_replaced_and_its_neighbours_are() {
     }
 }
 
-#[tokio::test]
-async fn a_version_that_was_loaded_before_objects_were_kept_is_replaced() {
-    let stage = Stage::with_loans().await;
-    stage.put("a.csv", loan_file(1..=10));
-    scan_and_load(&stage).await;
-    // As a worker leaves it that began before the migration.
-    stage.client().await.batch_execute("DELETE FROM longshore.object").await.unwrap();
-    stage.put("a.csv", loan_file(5..=15));
-    stage.put("b.csv", loan_file(21..=30));
-    scan_and_load(&stage).await;
-    assert_eq!(stage.loans().await, (21, 21));
-    assert_eq!(stage.texts("SELECT file_id FROM longshore.object ORDER BY 1").await, ["2", "3"]);
-}
-
 /// A load that begins in free room behind an earlier one, although the table has grown since.
 #[tokio::test]
 async fn rows_in_the_page_where_an_earlier_load_ended_are_found_without_reading_the_table() {

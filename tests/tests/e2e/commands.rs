@@ -58,6 +58,17 @@ async fn lists_can_be_filtered_and_printed_as_json() {
     assert!(table.starts_with("TASK") && table.contains("FAILED") && table.contains("LOADED"), "{table}");
     let unknown = stage.run(&["retry", &uuid::Uuid::now_v7().to_string()]).await;
     assert_eq!(unknown.code, 1);
+    let which = stage.run(&["retry"]).await;
+    assert!(which.code == 2 && which.stderr.contains("--failed"), "{which:?}");
+    // A newer version takes the failed one's place.
+    stage.put("b.csv", loan_file(4..=6));
+    stage.scan().await;
+    stage.drain().await;
+    let all = stage.ok(&["retry", "--failed"]).await.stdout;
+    assert!(
+        all.starts_with("NEW again: 0 tasks;") && all.contains("\nleft FAILED: 1 task, because newer"),
+        "{all}"
+    );
 }
 
 #[tokio::test]
@@ -76,7 +87,9 @@ async fn a_spec_widens_its_table_by_nullable_columns_and_nothing_else() {
     let evil =
         "[[columns]]\nname = 'x\"; DROP TABLE longshore.task; --'\nsource = \"note\"\ntype = \"text\"\n";
     std::fs::write(&path, format!("{text}\n{evil}")).unwrap();
-    let widened = stage.ok(&["dataset", "apply", spec]).await.stdout;
+    let widened = stage.ok(&["dataset", "apply", spec]).await;
+    assert_eq!(widened.stderr, "");
+    let widened = widened.stdout;
     assert!(widened.contains("version 2 applied") && widened.contains("added x\""), "{widened}");
     stage.put(
         "a.csv",
@@ -107,6 +120,13 @@ async fn a_spec_widens_its_table_by_nullable_columns_and_nothing_else() {
         assert!(refused.stderr.contains(reason), "{refused:?}");
     }
     assert_eq!(stage.number("SELECT current_version FROM longshore.dataset").await, 2);
+
+    std::fs::write(&path, &text).unwrap();
+    let narrowed = stage.ok(&["dataset", "apply", spec]).await.stderr;
+    assert!(
+        narrowed.contains("note: the spec has no x\"; DROP TABLE longshore.task; -- any more"),
+        "{narrowed}"
+    );
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod secrets;
 mod start_up;
 mod stopping;
 mod store_conformance;
+mod taken_keys;
 mod takeover;
 mod traces;
 mod undo;

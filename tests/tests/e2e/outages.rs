@@ -128,6 +128,25 @@ async fn tasks_that_cannot_be_claimed_keep_no_others_waiting_and_load_once_they_
 }
 
 #[tokio::test]
+async fn a_store_that_hangs_takes_no_more_threads_of_a_worker() {
+    let stage =
+        Stage::with_loans_and(&[("LONGSHORE_BATCH_BYTES", "1 KiB"), ("LONGSHORE_STALL_LIMIT", "1s")]).await;
+    for file in 0..4 {
+        stage.put(&format!("{file}.csv"), loan_file(file * 10 + 1..=file * 10 + 10));
+    }
+    stage.scan().await;
+    let _scanner = stage.spawn(&["scanner"]);
+    let hanging = [("FAILPOINTS", "worker::read_chunk=sleep(600000)"), ("LONGSHORE_CONCURRENCY", "4")];
+    let _worker = stage.spawn_with(&["worker"], &hanging);
+    // The first attempts hang; what they leave behind is noticed some seconds later.
+    let refused = "SELECT count(*) FROM longshore.attempt
+        WHERE outcome = 'RETRY' AND error LIKE '%have not come back: the file system behind it hangs%'";
+    eventually("attempts that begin no thread", || async { stage.number(refused).await > 0 }).await;
+    let hung = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY' AND error LIKE '%nothing moved for 1s%'";
+    assert!(stage.number(hung).await >= 4);
+}
+
+#[tokio::test]
 async fn status_shows_the_books_while_rabbitmq_is_away() {
     let stage = Stage::with_loans().await;
     stage.put("a.csv", loan_file(1..=10));

@@ -186,9 +186,38 @@ async fn a_failed_file_says_how_to_mend_it_and_then_what_became_of_that() {
 async fn what_is_not_known_is_a_wrong_call_that_says_where_to_look() {
     let stage = Stage::with_loans().await;
     let task = uuid::Uuid::now_v7().to_string();
-    for (unknown, hint) in [("inbox/a.csv", "`longshore files`"), (&task, "`longshore tasks`")] {
+    for (unknown, hint) in
+        [("inbox/a.csv", "It lies in no dataset's source; these are file://"), (&task, "`longshore tasks`")]
+    {
         let refused = stage.run(&["why", unknown]).await;
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
         assert!(refused.stderr.contains(hint) && refused.stderr.contains(unknown), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_known_says_which_dataset_leaves_it_out_and_why() {
+    let stage = Stage::with_loans().await;
+    let why = async |path: &str| {
+        let refused = stage.run(&["why", stage.inbox.join(path).to_str().unwrap()]).await;
+        assert_eq!(refused.code, 2, "{refused:?}");
+        refused.stderr
+    };
+    let never = why("a.csv").await;
+    assert!(never.contains("Dataset loan_applications has never been scanned to its end"), "{never}");
+    for name in ["notes.txt", "b.csv.part", ".trash/c.csv"] {
+        stage.put(name, "x\n");
+    }
+    std::os::unix::fs::symlink("nowhere", stage.inbox.join("broken.csv")).unwrap();
+    stage.ok(&["audit"]).await;
+    for (path, reason) in [
+        ("notes.txt", "leaves it out by its name: no pattern of `include` matches it (`**/*.csv"),
+        ("b.csv.part", "is still being written"),
+        (".trash/c.csv", "a folder that it lies in begins with a dot"),
+        ("broken.csv", "left it out: broken_link"),
+        ("none.csv", "would take it, and its last audit began at "),
+    ] {
+        let told = why(path).await;
+        assert!(told.contains("ataset loan_applications") && told.contains(reason), "{path}: {told}");
     }
 }

@@ -62,7 +62,7 @@ fn version_heading(name: &str, version: &FileVersion, now: DateTime<Utc>) -> Str
     let mut lines = vec![
         name.to_owned(),
         format!(
-            "Dataset {}; {}, modified {}; found by a scan at {}; _file_id {}.",
+            "Dataset {}; {}, modified {}; recorded at {}; _file_id {}.",
             version.dataset,
             counted(version.size_in_bytes.unsigned_abs(), "byte"),
             time(version.file_modified_time),

@@ -110,14 +110,14 @@ fn a_story_has_each_version_with_its_state_and_attempts_and_no_text_forges_a_lin
 file:///srv/x\\nLOADED\\u{1b}[2J\\u{202e} has 2 versions; the newest comes first.
 
 Version 2
-Dataset orders; 1 byte, modified 2026-03-01T11:58:20Z; found by a scan at 2026-03-01T11:58:30Z (1m 30s ago); _file_id 9.
+Dataset orders; 1 byte, modified 2026-03-01T11:58:20Z; recorded at 2026-03-01T11:58:30Z (1m 30s ago); _file_id 9.
 In task 019c0000-0000-7000-8000-000000000002, alone.
 
 NEW: not published yet.
 The scanner service publishes it within its tick (LONGSHORE_TICK), once RabbitMQ answers; without the service, `longshore scan` does.
 
 Version 1
-Dataset orders; 1 byte, modified 2026-03-01T11:58:20Z; found by a scan at 2026-03-01T11:58:30Z (1m 30s ago); _file_id 7.
+Dataset orders; 1 byte, modified 2026-03-01T11:58:20Z; recorded at 2026-03-01T11:58:30Z (1m 30s ago); _file_id 7.
 In task 019c0000-0000-7000-8000-000000000001, alone.
 
 FAILED at 2026-03-01T11:59:50Z (10.0s ago): x\\nLOADED\\u{1b}[2J\\u{202e}

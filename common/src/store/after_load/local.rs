@@ -41,6 +41,11 @@ impl LocalFiles {
         Ok(Self { root: local_path(source)?, follow_links, action })
     }
 
+    /// The source's URI, with a slash at its end.
+    pub(super) fn source_uri(&self) -> String {
+        Url::from_directory_path(&self.root).map(String::from).unwrap_or_default()
+    }
+
     /// Blocks.
     pub(super) fn take(&self, file: &LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
         let path = local_path(&file.stored.uri)?;
