@@ -9,7 +9,7 @@ use longshore_common::{
 };
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     answer::answered,
@@ -101,10 +101,11 @@ async fn list(
     let (sender, mut pages) = mpsc::channel(2);
     let store = Store::of(&dataset.spec)?;
     let folders = reach.folders.clone();
-    let listing = tokio::spawn(async move { store.list(&folders, PAGE_LEN, sender).await });
+    // Nobody waits for it where this returns an error: the walk ends by itself once nobody takes its pages, or it hangs in
+    // a dead mount, and is counted as hung.
+    let listing =
+        AbortOnDropHandle::new(tokio::spawn(async move { store.list(&folders, PAGE_LEN, sender).await }));
     let mut last_page = Instant::now();
-    // Where this returns an error, the walk ends by itself once nobody takes its pages. It is not waited for: it may hang in
-    // a dead mount.
     loop {
         let page = tokio::select! {
             () = stop.cancelled() => anyhow::bail!("stopped before the end of the listing"),

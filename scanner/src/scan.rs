@@ -114,7 +114,10 @@ fn say(audit: &AuditFindings) {
     let (missed, not_loaded) = (audit.missed.files, audit.gone.not_loaded.files);
     info!(missed, gone_loaded = audit.gone.loaded.files, gone_not_loaded = not_loaded, "audited");
     if missed > 0 {
-        warn!(missed, "scans had missed files, which are recorded now; is discovery.lookback too short?");
+        warn!(
+            missed,
+            "scans had missed files, which are recorded now: they are older than discovery.lookback, or lie outside of discovery.partition"
+        );
     }
 }
 

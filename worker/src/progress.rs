@@ -1,7 +1,7 @@
 //! How far a load is, for its heartbeat, and whether it moves at all.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -16,13 +16,23 @@ pub(crate) struct Progress {
     pub(crate) rows_read: AtomicU64,
     /// Everything else that moves a load on: an answer of Postgres or of the store.
     steps: AtomicU64,
+    /// What is read was read and counted before.
+    is_counted: AtomicBool,
 }
 
 impl Progress {
     /// Bytes were read, and rows came of them.
     pub(crate) fn read(&self, bytes: u64, rows: u64) {
+        if self.is_counted.load(Ordering::Relaxed) {
+            return self.step();
+        }
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
         self.rows_read.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// From now on files are read again.
+    pub(crate) fn count_no_more(&self) {
+        self.is_counted.store(true, Ordering::Relaxed);
     }
 
     /// Something else moved.

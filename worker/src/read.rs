@@ -70,7 +70,8 @@ impl Reading {
         };
         let files = claim.files.clone();
         // Reading blocks. When it ends early, nobody listens any more, and whoever did knows why.
-        let thread = StoreThread::start(&source, move || drop(reader.read_files(&files)))?;
+        let thread =
+            StoreThread::start(&source, &claim.task_id.to_string(), move || drop(reader.read_files(&files)))?;
         Ok(Self { parcels, unwanted, thread })
     }
 

@@ -1,8 +1,7 @@
-//! Files that a unique key of the target table has kept out. It may be their own earlier versions' rows that have the key:
-//! these are removed first then, and the file is copied once more. One file after the other, because each may fail after
-//! all, and then its earlier rows stay.
+//! Files that a unique key of the target table has kept out. It may be rows of their own earlier versions that have the
+//! key: these are removed first then, and the files are copied once more.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use deadpool_postgres::Transaction;
 use longshore_common::ledger::{self, Claim, RemovalFrom, TaskFile};
@@ -17,6 +16,9 @@ use crate::{
 };
 
 /// Loads those of the failed files for which that makes room; the others stay failed.
+///
+/// They are tried together, because the key of one may be held by rows that another replaces. Where some fail all the same,
+/// nothing of that stays, and the others are tried without them.
 pub(crate) async fn try_again<'a>(
     transaction: &Transaction<'_>,
     claim: &'a Claim,
@@ -24,56 +26,76 @@ pub(crate) async fn try_again<'a>(
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
-    let (kept_out, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
+    let (mut kept_out, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
         failed.into_iter().partition(|failed| failed.failure.is_key_taken());
-    if kept_out.is_empty() {
-        return Ok((totals, failed));
-    }
-    let ids: Vec<i64> = kept_out.iter().map(|failed| failed.file.id).collect();
-    let replacing = ledger::replacing(transaction, claim.spec.discovery.on_change, &ids).await?;
-    for kept_out in kept_out {
-        if !replacing.contains(&kept_out.file.id) {
-            failed.push(kept_out);
-            continue;
-        }
-        let file = kept_out.file;
-        let again =
-            load_in_place(transaction, claim, file, plan, progress).instrument(info_span!("copy_again"));
-        match again.await? {
-            Ok(loaded) => totals.add(loaded),
-            Err(failure) => failed.push(FailedFile { file, failure }),
+    let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
+    let replacing = replacing(transaction, claim, &kept_out, &removal).await?;
+    progress.count_no_more();
+    while kept_out.iter().any(|kept_out| replacing.contains(&kept_out.file.id)) {
+        let files: Vec<&TaskFile> = kept_out.iter().map(|kept_out| kept_out.file).collect();
+        let trying = load_in_place(transaction, claim, &files, &removal, plan, progress);
+        let (loaded, refused) = trying.instrument(info_span!("copy_again")).await?;
+        let is_refused: HashSet<i64> = refused.iter().map(|refused| refused.file.id).collect();
+        failed.extend(refused);
+        kept_out.retain(|kept_out| !is_refused.contains(&kept_out.file.id));
+        if let Some(loaded) = loaded {
+            totals.add(loaded);
+            kept_out.clear();
         }
     }
+    failed.extend(kept_out);
     Ok((totals, failed))
 }
 
-/// Takes the file's place before its rows are there. Where it fails for good, nothing has changed but, if a newer version
-/// is loaded, that this is recorded.
-async fn load_in_place(
+/// Those of the files that would replace a loaded version; none if what refers to its rows would go with them, or lose them,
+/// although the same keys come back.
+async fn replacing(
     transaction: &Transaction<'_>,
     claim: &Claim,
-    file: &TaskFile,
+    kept_out: &FailedFiles<'_>,
+    removal: &RemovalFrom<'_>,
+) -> Result<HashSet<i64>, Failure> {
+    if kept_out.is_empty() || removal.cascades(transaction).await? {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<i64> = kept_out.iter().map(|kept_out| kept_out.file.id).collect();
+    Ok(ledger::replacing(transaction, claim.spec.discovery.on_change, &ids).await?)
+}
+
+/// Takes the files' places before their rows are there. Gives what was loaded, and the files that have no place; or, if some
+/// of them fail, nothing and these: then nothing has changed.
+async fn load_in_place<'a>(
+    transaction: &Transaction<'_>,
+    claim: &Claim,
+    files: &[&'a TaskFile],
+    removal: &RemovalFrom<'_>,
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
-) -> Result<Result<LoadTotals, Failure>, Failure> {
-    let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
+) -> Result<(Option<LoadTotals>, FailedFiles<'a>), Failure> {
+    let file = |id: i64| files.iter().copied().find(|file| file.id == id);
     let on_change = claim.spec.discovery.on_change;
     transaction.batch_execute("SAVEPOINT in_place").await?;
-    let kept_out = ledger::take_places(transaction, claim.dataset_id, on_change, &[file], &removal).await?;
-    if let Some(kept_out) = kept_out.into_iter().next() {
+    let kept_out = ledger::take_places(transaction, claim.dataset_id, on_change, files, removal).await?;
+    let mut refused: FailedFiles<'a> = kept_out
+        .into_iter()
+        .filter_map(|kept_out| {
+            Some(FailedFile { file: file(kept_out.file_id)?, failure: kept_out.why.into() })
+        })
+        .collect();
+    let has_place = |file: &TaskFile| !refused.iter().any(|refused| refused.file.id == file.id);
+    let with_place = files.iter().filter(|file| has_place(file)).map(|file| (*file).clone()).collect();
+    let Claim { task_id, lease_key, backend_pid, attempt, dataset_id, ref spec, .. } = *claim;
+    let part =
+        Claim { task_id, lease_key, backend_pid, attempt, dataset_id, spec: spec.clone(), files: with_place };
+    let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone()).await?;
+    if failed.is_empty() {
         transaction.batch_execute("RELEASE SAVEPOINT in_place").await?;
-        return Ok(Err(kept_out.why.into()));
+        return Ok((Some(loaded), refused));
     }
-    let alone = Claim { files: vec![file.clone()], ..claim.clone() };
-    let (totals, failed) = copy_files(transaction, &alone, plan.clone(), progress.clone()).await?;
-    match failed.into_iter().next() {
-        None => {
-            transaction.batch_execute("RELEASE SAVEPOINT in_place").await?;
-            Ok(Ok(totals))
-        }
-        Some(FailedFile { failure, .. }) => {
-            transaction.batch_execute("ROLLBACK TO SAVEPOINT in_place; RELEASE SAVEPOINT in_place").await?;
-            Ok(Err(failure))
-        }
-    }
+    transaction.batch_execute("ROLLBACK TO SAVEPOINT in_place; RELEASE SAVEPOINT in_place").await?;
+    let failed = failed
+        .into_iter()
+        .filter_map(|failed| Some(FailedFile { file: file(failed.file.id)?, failure: failed.failure }));
+    refused.extend(failed);
+    Ok((None, refused))
 }

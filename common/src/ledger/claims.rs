@@ -12,7 +12,7 @@ use super::{
 use crate::{dataset::Dataset, store::StoredFile};
 
 /// A task in our hands.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Claim {
     /// The task.
     pub task_id: Uuid,

@@ -1,7 +1,8 @@
 //! Which version of a URI has its rows in the table: settled just before a load becomes visible, under the locks of its
 //! files' objects. Whichever of two versions commits first, the newer one's rows remain, once.
 //!
-//! Each URI that was ever loaded has its object: loads make it, and migration V4 made those of the loads before it.
+//! Each URI that was ever loaded has its object: loads make it, and migration V4 made those of the loads before it. (No
+//! program from before V4 was ever released, so none loads beside this one.)
 //!
 //! The newer version is the one that a scan found later, by `file.id`; modified times can be set.
 

@@ -4,11 +4,16 @@
 //! had found free space before the load, or if the table was rewritten since. What a file falls short of is looked for where
 //! earlier loads ended, in a sample of the table, and then in all of it.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use postgres_protocol::escape::escape_literal;
 use thiserror::Error;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Transaction, types::ToSql};
 
 use super::reload::UndoError;
 use crate::database;
@@ -21,6 +26,9 @@ const WIDENED_END_BLOCKS: i64 = 64;
 const EARLIER_TASKS: i64 = 200;
 /// Blocks that one statement reads at most, so that a long removal shows that it moves.
 const STATEMENT_BLOCKS: i64 = 16_384;
+/// How often a statement that cannot be divided shows that it is waited for, and how long that may go on.
+const STEP_EVERY: Duration = Duration::from_millis(500);
+const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
 /// Share of a table's blocks that a sample reads, in percent.
 const SAMPLE_PERCENT: f64 = 5.0;
 /// Blocks that a sample reads at most: it is one statement.
@@ -64,6 +72,14 @@ pub struct RemovalFrom<'a> {
     pub on_step: &'a (dyn Fn() + Send + Sync),
 }
 
+/// How much there is to read.
+struct Size {
+    /// Of the table, or of its largest partition: each has blocks from 0.
+    blocks: i64,
+    /// What one statement is to read of each partition.
+    statement_blocks: i64,
+}
+
 /// Rows that are still to be found, by file.
 struct Missing(HashMap<i64, i64>);
 
@@ -78,6 +94,16 @@ impl Missing {
 }
 
 impl RemovalFrom<'_> {
+    /// Whether removing rows removes or changes rows of other tables, by their foreign keys.
+    pub async fn cascades(&self, transaction: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_constraint
+                            WHERE contype = 'f' AND confrelid = {}::regclass AND confdeltype IN ('c', 'n', 'd'))",
+            escape_literal(self.table)
+        );
+        transaction.query_one(&sql, &[]).await?.try_get(0)
+    }
+
     /// Removes the rows and rejects of loaded files; gives the number of rows. The books are the caller's affair.
     ///
     /// Fewer rows than were loaded are no error, as a user may have deleted some, but rows that stay are.
@@ -109,16 +135,23 @@ impl RemovalFrom<'_> {
         Ok(removed)
     }
 
-    /// One statement, so that no row escapes it by moving.
+    /// One statement, so that no row escapes it by moving. That may take longer than anything else may be silent.
     async fn has_rows(
         &self,
         transaction: &Transaction<'_>,
         missing: &Missing,
     ) -> Result<bool, tokio_postgres::Error> {
         let exists = format!("SELECT EXISTS (SELECT FROM {} WHERE _file_id = ANY($1))", self.table);
-        let has_rows = transaction.query_one(&exists, &[&missing.files()]).await?.try_get(0)?;
-        (self.on_step)();
-        Ok(has_rows)
+        let files = missing.files();
+        let parameters: [&(dyn ToSql + Sync); 1] = [&files];
+        let mut asking = pin!(transaction.query_one(&exists, &parameters));
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                row = &mut asking => return row?.try_get(0),
+                () = tokio::time::sleep(STEP_EVERY), if began.elapsed() < LONGEST_STATEMENT => (self.on_step)(),
+            }
+        }
     }
 
     /// Around the ends of earlier loads, by a sample, and if that does not find everything, by a scan for all files together.
@@ -127,11 +160,7 @@ impl RemovalFrom<'_> {
         transaction: &Transaction<'_>,
         missing: &mut Missing,
     ) -> Result<u64, tokio_postgres::Error> {
-        let size = format!(
-            "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
-            escape_literal(self.table)
-        );
-        let blocks: i64 = transaction.query_one(&size, &[]).await?.try_get(0)?;
+        let Size { blocks, statement_blocks } = self.size(transaction).await?;
         let mut removed = 0;
         // A scan that is one statement needs nothing before it.
         if blocks > STATEMENT_BLOCKS {
@@ -152,13 +181,26 @@ impl RemovalFrom<'_> {
         }
         let mut start = 0;
         while !missing.is_empty() && start <= blocks {
-            let end = start + STATEMENT_BLOCKS;
-            // The last one has no end: a partitioned table has no blocks of its own.
+            let end = start + statement_blocks;
+            // The last one has no end: the table may have grown.
             let range = (start, (end <= blocks).then_some(end));
             removed += self.remove_range(transaction, range, missing).await?;
             start = end;
         }
         Ok(removed)
+    }
+
+    async fn size(&self, transaction: &Transaction<'_>) -> Result<Size, tokio_postgres::Error> {
+        let table = escape_literal(self.table);
+        let size = format!(
+            "SELECT coalesce(max(pg_relation_size(relid)), pg_relation_size({table}::regclass))
+                        / current_setting('block_size')::bigint,
+                    greatest(count(*), 1)
+             FROM pg_partition_tree({table}::regclass) WHERE isleaf"
+        );
+        let row = transaction.query_one(&size, &[]).await?;
+        let partitions: i64 = row.try_get(1)?;
+        Ok(Size { blocks: row.try_get(0)?, statement_blocks: (STATEMENT_BLOCKS / partitions).max(1) })
     }
 
     async fn remove_within(

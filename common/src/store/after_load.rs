@@ -99,7 +99,9 @@ impl AfterLoadStep {
         match &self.0 {
             Files::Local(files) => {
                 let files = files.clone();
-                StoreThread::start(&files.source_uri(), move || files.take(&file))?.ended().await?
+                StoreThread::start(&files.source_uri(), "after_load", move || files.take(&file))?
+                    .ended()
+                    .await?
             }
             Files::Bucket(objects) => objects.take(&file).await,
         }

@@ -23,6 +23,7 @@ use super::{
     time::microseconds,
     wanted::Wanted,
 };
+use crate::edge;
 
 /// A look at a source tells more than a listing would only if it ends.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -97,10 +98,11 @@ impl LocalStore {
             within => within.iter().map(|folder| self.root.join(folder)).collect(),
         };
         let walk = move || store.walk(&folders, Pages::new(page_len, pages));
-        StoreThread::start(&self.folder_uri(""), walk)?.ended().await?
+        StoreThread::start(&self.folder_uri(""), "list", walk)?.ended().await?
     }
 
     fn walk(&self, folders: &[PathBuf], mut pages: Pages) -> anyhow::Result<()> {
+        edge::pass("store::walk")?;
         self.read_root()?;
         let mut last_link = None;
         for folder in folders {
@@ -204,7 +206,7 @@ impl LocalStore {
     /// A mount may hang, so that runs off the threads that serve connections, and not for ever.
     pub(super) async fn look(&self) -> anyhow::Result<()> {
         let store = self.clone();
-        let mut looking = StoreThread::start(&self.folder_uri(""), move || store.read_root())?;
+        let mut looking = StoreThread::start(&self.folder_uri(""), "look", move || store.read_root())?;
         let looked = tokio::time::timeout(LOOK_TIMEOUT, looking.ended()).await;
         looked
             .with_context(|| format!("cannot list {}: no answer for {LOOK_TIMEOUT:?}", uri(&self.root)))??

@@ -10,8 +10,14 @@ use std::{
 use thiserror::Error;
 use tokio::task::{JoinError, JoinHandle};
 
-/// Threads that hang on one source. While there are so many, no more are begun on it.
-const MAX_HUNG: usize = 4;
+/// Threads that may hang on one piece of work before the next try has to wait. One file may hang where all others do not.
+const MAX_HUNG_OF_WORK: usize = 4;
+/// The same on a whole source.
+const MAX_HUNG: usize = 64;
+/// How long the next try waits then; twice as long for each thread more. It is never given up for good: the threads of a mount
+/// that was replaced may never come back.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// So long may a thread take to notice that nobody waits for it any more.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -19,6 +25,7 @@ const GRACE: Duration = Duration::from_secs(10);
 static LEFT_BEHIND: Mutex<BTreeMap<String, Vec<LeftBehind>>> = Mutex::new(BTreeMap::new());
 
 struct LeftBehind {
+    work: String,
     since: Instant,
     running: Weak<()>,
 }
@@ -41,15 +48,20 @@ pub struct StoreHangs {
 #[derive(Debug)]
 pub struct StoreThread<T> {
     uri: String,
+    work: String,
     running: Weak<()>,
     handle: JoinHandle<T>,
 }
 
 impl<T: Send + 'static> StoreThread<T> {
-    /// Begins `work` on the source with this URI, off the threads that serve connections.
-    pub fn start(uri: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<Self, StoreHangs> {
-        let hung = hung(uri, GRACE);
-        if hung >= MAX_HUNG {
+    /// Runs `function` off the threads that serve connections, on the source with this URI. `work` names what it does there:
+    /// tries of the same are counted together.
+    pub fn start(
+        uri: &str,
+        work: &str,
+        function: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Self, StoreHangs> {
+        if let Some(hung) = too_many_hung(uri, work) {
             return Err(StoreHangs { uri: uri.to_owned(), hung });
         }
         let token = Arc::new(());
@@ -57,9 +69,9 @@ impl<T: Send + 'static> StoreThread<T> {
         let handle = tokio::task::spawn_blocking(move || {
             // Moved in here, so that a panic frees it as well.
             let _token = token;
-            work()
+            function()
         });
-        Ok(Self { uri: uri.to_owned(), running, handle })
+        Ok(Self { uri: uri.to_owned(), work: work.to_owned(), running, handle })
     }
 
     /// Waits for its end. May be dropped and called again.
@@ -70,7 +82,8 @@ impl<T: Send + 'static> StoreThread<T> {
 
 impl<T> Drop for StoreThread<T> {
     fn drop(&mut self) {
-        let left = LeftBehind { since: Instant::now(), running: self.running.clone() };
+        let work = std::mem::take(&mut self.work);
+        let left = LeftBehind { work, since: Instant::now(), running: self.running.clone() };
         if left.is_running() {
             let mut all = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
             all.entry(std::mem::take(&mut self.uri)).or_default().push(left);
@@ -78,16 +91,28 @@ impl<T> Drop for StoreThread<T> {
     }
 }
 
-/// How many threads of this source were left behind longer than `grace` ago and still run.
-fn hung(uri: &str, grace: Duration) -> usize {
+/// How many hang, if the next try has to wait.
+fn too_many_hung(uri: &str, work: &str) -> Option<usize> {
     let mut all = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(left) = all.get_mut(uri) else { return 0 };
+    let left = all.get_mut(uri)?;
     left.retain(LeftBehind::is_running);
-    let hung = left.iter().filter(|thread| thread.since.elapsed() >= grace).count();
     if left.is_empty() {
         all.remove(uri);
+        return None;
     }
-    hung
+    let since = |is_counted: &dyn Fn(&LeftBehind) -> bool| -> Vec<Duration> {
+        left.iter().filter(|left| is_counted(left)).map(|left| left.since.elapsed()).collect()
+    };
+    must_wait(&since(&|left| left.work == work), MAX_HUNG_OF_WORK)
+        .or_else(|| must_wait(&since(&|_| true), MAX_HUNG))
+}
+
+/// `left_for`: how long ago each thread was left behind.
+fn must_wait(left_for: &[Duration], max: usize) -> Option<usize> {
+    let hung = left_for.iter().filter(|left_for| **left_for >= GRACE).count();
+    let more = u32::try_from(hung.checked_sub(max)?).unwrap_or(u32::MAX);
+    let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);
+    left_for.iter().any(|left_for| *left_for < wait).then_some(hung)
 }
 
 #[cfg(test)]
@@ -96,33 +121,63 @@ mod tests {
 
     use super::*;
 
+    fn left_behind(uri: &str) -> usize {
+        LEFT_BEHIND
+            .lock()
+            .unwrap()
+            .get(uri)
+            .map_or(0, |left| left.iter().filter(|left| left.is_running()).count())
+    }
+
     #[tokio::test]
     async fn what_was_left_behind_counts_until_it_comes_back() {
         let uri = "file:///left-behind/";
         let (release, released) = mpsc::channel::<()>();
-        let hanging = StoreThread::start(uri, move || released.recv()).unwrap();
-        assert_eq!(hung(uri, Duration::ZERO), 0, "somebody waits for it");
+        let hanging = StoreThread::start(uri, "list", move || released.recv()).unwrap();
+        assert_eq!(left_behind(uri), 0, "somebody waits for it");
         drop(hanging);
-        assert_eq!((hung(uri, Duration::ZERO), hung(uri, GRACE)), (1, 0));
-        assert_eq!(hung("file:///another/", Duration::ZERO), 0);
+        assert_eq!((left_behind(uri), left_behind("file:///another/")), (1, 0));
         release.send(()).unwrap();
-        while hung(uri, Duration::ZERO) > 0 {
+        while left_behind(uri) > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     #[tokio::test]
-    async fn a_source_on_which_threads_hang_gets_no_more_of_them() {
+    async fn work_on_which_threads_hang_gets_no_more_of_them_and_other_work_does() {
         let uri = "file:///hangs/";
         let long_ago = Instant::now().checked_sub(GRACE).unwrap();
         let token = Arc::new(());
-        let left = || LeftBehind { since: long_ago, running: Arc::downgrade(&token) };
-        LEFT_BEHIND.lock().unwrap().insert(uri.to_owned(), (0..MAX_HUNG).map(|_| left()).collect());
-        let error = StoreThread::start(uri, || ()).unwrap_err().to_string();
+        let left = || LeftBehind { work: "a".to_owned(), since: long_ago, running: Arc::downgrade(&token) };
+        LEFT_BEHIND.lock().unwrap().insert(uri.to_owned(), (0..MAX_HUNG_OF_WORK).map(|_| left()).collect());
+        let error = StoreThread::start(uri, "a", || ()).unwrap_err().to_string();
         assert!(error.starts_with("4 earlier attempts to read file:///hangs/ have not come back"), "{error}");
-        let mut other = StoreThread::start("file:///works/", || 7).unwrap();
-        assert_eq!(other.ended().await.unwrap(), 7);
+        assert_eq!(StoreThread::start(uri, "b", || 7).unwrap().ended().await.unwrap(), 7);
+        LEFT_BEHIND.lock().unwrap().insert(uri.to_owned(), (0..MAX_HUNG).map(|_| left()).collect());
+        assert!(StoreThread::start(uri, "b", || ()).is_err());
         drop(token);
-        StoreThread::start(uri, || ()).unwrap().ended().await.unwrap();
+        StoreThread::start(uri, "a", || ()).unwrap().ended().await.unwrap();
+    }
+
+    #[test]
+    fn the_next_try_waits_the_longer_the_more_threads_hang_and_comes_at_last() {
+        let seconds = |seconds: &[u64]| -> Vec<Duration> {
+            seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect()
+        };
+        // How long ago threads were left behind, and whether the next has to wait.
+        let cases: [(&[u64], bool); 8] = [
+            (&[], false),
+            (&[50, 40, 30], false),
+            (&[50, 40, 30, 20], true),
+            // It may come back any moment.
+            (&[50, 40, 30, 5], false),
+            (&[90, 80, 70, 60], false),
+            (&[300, 90, 80, 70, 60], true),
+            (&[300, 290, 280, 270, 120], false),
+            (&[9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 3600], false),
+        ];
+        for (left_for, waits) in cases {
+            assert_eq!(must_wait(&seconds(left_for), 4).is_some(), waits, "{left_for:?}");
+        }
     }
 }

@@ -62,7 +62,7 @@ async fn look_at(
     let (store, names, started) = (store.clone(), names.to_vec(), Instant::now());
     let source = Store::Local(store.clone()).folder_uri("");
     let look = move || names.iter().filter_map(|name| store.look_at(name)).collect();
-    let mut looking = StoreThread::start(&source, look)?;
+    let mut looking = StoreThread::start(&source, "look", look)?;
     loop {
         tokio::select! {
             listed = looking.ended() => return Ok(listed?),

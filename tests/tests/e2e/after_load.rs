@@ -99,7 +99,7 @@ async fn loaded_files_are_moved_and_keep_their_path() {
     let copy = archive.join("loan_applications/1/a.csv");
     let original = stage.run(&["why", copy.to_str().unwrap()]).await.stderr;
     assert!(
-        original.contains("it is where file://") && original.contains("/inbox/a.csv was moved to"),
+        original.contains("It is where file://") && original.contains("/inbox/a.csv was moved to"),
         "{original}"
     );
     let reloaded = stage.ok(&["reload", stage.inbox.join("2026/03/a.csv").to_str().unwrap()]).await.stderr;

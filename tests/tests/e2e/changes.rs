@@ -400,6 +400,31 @@ async fn rows_are_found_wherever_a_rewrite_of_the_table_has_put_them() {
     assert_eq!(stage.texts(loaded).await, ["-250000 to -1 (250000)", "11 to 12 (2)", "5101 to 5200 (100)"]);
 }
 
+/// A partitioned table has no blocks of its own, and more in a partition than one statement reads.
+#[tokio::test]
+async fn rows_are_found_in_the_partitions_of_a_table() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    let divide = "ALTER TABLE reporting.loan_applications RENAME TO undivided;
+        CREATE TABLE reporting.loan_applications (LIKE reporting.undivided INCLUDING ALL)
+            PARTITION BY RANGE (application_id);
+        CREATE TABLE reporting.loans_before PARTITION OF reporting.loan_applications
+            FOR VALUES FROM (MINVALUE) TO (1000) WITH (fillfactor = 10, autovacuum_enabled = off);
+        CREATE TABLE reporting.loans_since PARTITION OF reporting.loan_applications
+            FOR VALUES FROM (1000) TO (MAXVALUE);
+        INSERT INTO reporting.loan_applications (application_id, _file_id, _line)
+            SELECT -number, -1, 1 FROM generate_series(1, 250000) AS number";
+    client.batch_execute(divide).await.unwrap();
+    stage.put("a.csv", loan_file(1..=3));
+    stage.put("b.csv", loan_file(900..=1100));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(11..=12));
+    stage.put("b.csv", loan_file(950..=1200));
+    scan_and_load(&stage).await;
+    let rows = ["-1: -250000 to -1 (250000)", "3: 11 to 12 (2)", "4: 950 to 1200 (251)"];
+    assert_eq!(rows_by_file(&stage).await, rows);
+}
+
 #[tokio::test]
 async fn rows_that_a_user_has_deleted_are_not_missed() {
     let stage = Stage::with_loans().await;

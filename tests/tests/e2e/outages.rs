@@ -1,5 +1,7 @@
 //! A server ends in mid-load what the worker rests on: every row once all the same.
 
+use std::time::Duration;
+
 use longshore_tests::{Servers, Stage, eventually, loan_file};
 
 use crate::mid_copy;
@@ -138,7 +140,8 @@ async fn a_store_that_hangs_takes_no_more_threads_of_a_worker() {
     let _scanner = stage.spawn(&["scanner"]);
     let hanging = [("FAILPOINTS", "worker::read_chunk=sleep(600000)"), ("LONGSHORE_CONCURRENCY", "4")];
     let _worker = stage.spawn_with(&["worker"], &hanging);
-    // The first attempts hang; what they leave behind is noticed some seconds later.
+    // The first attempts of each task hang; what they leave behind counts some seconds later.
+    tokio::time::sleep(Duration::from_secs(20)).await;
     let refused = "SELECT count(*) FROM longshore.attempt
         WHERE outcome = 'RETRY' AND error LIKE '%have not come back: the file system behind it hangs%'";
     eventually("attempts that begin no thread", || async { stage.number(refused).await > 0 }).await;

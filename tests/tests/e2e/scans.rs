@@ -1,5 +1,7 @@
 //! The record of scans: while one runs, when it dies, when it fails, and how much of it is kept.
 
+use std::time::Duration;
+
 use longshore_tests::{Stage, eventually, loan_file};
 use serde_json::Value;
 
@@ -47,6 +49,36 @@ async fn a_running_scan_shows_a_bar_and_a_killed_one_that_it_ended_abnormally() 
     assert_eq!(outcomes, ["COMPLETE", "DIED", "COMPLETE"]);
     assert_eq!(stage.run(&["scans", "other"]).await.code, 2);
     assert_counts_add_up(&stage).await;
+}
+
+/// Several datasets have the same source, because each is tried again only after half a minute.
+#[tokio::test]
+async fn a_source_that_hangs_takes_no_more_threads_of_a_scanner() {
+    let stage = Stage::new().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        let spec = format!(
+            "name = \"{name}\"\nsource = \"file://{}\"\nschedule = \"continuous\"\n[target]\ntable = \"reporting.{name}\"\n\
+             [[columns]]\nname = \"id\"\ntype = \"bigint\"\n",
+            stage.inbox.display()
+        );
+        let path = stage.folder().join("spec.toml");
+        std::fs::write(&path, spec).unwrap();
+        stage.ok(&["dataset", "apply", path.to_str().unwrap()]).await;
+    }
+    let hangs = [("FAILPOINTS", "store::walk=sleep(600000)"), ("LONGSHORE_STALL_LIMIT", "1s")];
+    let _scanner = stage.spawn_with(&["scanner"], &hangs);
+    let failed = |error: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM longshore.scan WHERE outcome = 'FAILED' AND error LIKE '%{error}%'"
+        );
+        let stage = &stage;
+        async move { stage.number(&sql).await }
+    };
+    eventually("scans that hang", || async { failed("gave no entry for 1s").await >= 5 }).await;
+    // Until they are tried again.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let hung = "have not come back: the file system behind it hangs";
+    eventually("scans that begin no thread", || async { failed(hung).await > 0 }).await;
 }
 
 #[tokio::test]

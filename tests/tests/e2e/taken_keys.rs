@@ -1,6 +1,6 @@
 //! Target tables with a unique key: a new version of a file has the keys of the rows that it replaces.
 
-use longshore_tests::{Stage, loan_file};
+use longshore_tests::{Stage, eventually, loan_file};
 
 async fn with_unique_key() -> Stage {
     let stage = Stage::with_loans().await;
@@ -61,6 +61,56 @@ async fn a_large_version_with_the_keys_of_the_earlier_one_replaces_it() {
     scan_and_load(&stage).await;
     assert_eq!(rows(&stage).await, ["a.csv 2 to 50001 (50000)"]);
     assert_eq!(failures(&stage).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn keys_that_move_between_the_files_of_a_batch_find_their_places() {
+    let stage = with_unique_key().await;
+    stage.put("a.csv", loan_file(1..=5));
+    stage.put("b.csv", loan_file(6..=10));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(6..=8));
+    stage.put("b.csv", loan_file(1..=4));
+    stage.put("c.csv", loan_file(5..=5));
+    // This one's key is taken for good, and keeps none of the others out.
+    stage.put("d.csv", loan_file(8..=8));
+    scan_and_load(&stage).await;
+    assert_eq!(rows(&stage).await, ["a.csv 6 to 8 (3)", "b.csv 1 to 4 (4)", "c.csv 5 to 5 (1)"]);
+    let failed = failures(&stage).await;
+    assert!(failed.len() == 1 && failed[0].contains("(8) already exists"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_the_second_copy_leaves_the_earlier_rows_until_the_next_attempt() {
+    let stage = with_unique_key().await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(2..=11));
+    stage.scan().await;
+    // The first copy reads twice: the file, and its end.
+    let mut worker =
+        stage.spawn_with(&["worker"], &[("FAILPOINTS", "worker::read_chunk=2*off->return(kill)")]);
+    worker.logs("fail point worker::read_chunk: kill").await;
+    worker.ended().await;
+    assert_eq!(rows(&stage).await, ["a.csv 1 to 10 (10)"]);
+    let _services = (stage.spawn(&["scanner"]), stage.spawn(&["worker"]));
+    eventually("the new version", || async { rows(&stage).await == ["a.csv 2 to 11 (10)"] }).await;
+}
+
+#[tokio::test]
+async fn rows_whose_removal_would_reach_other_tables_are_not_removed_to_make_room() {
+    let stage = with_unique_key().await;
+    stage.put("a.csv", loan_file(1..=10));
+    scan_and_load(&stage).await;
+    let notes = "CREATE TABLE reporting.notes (
+            application_id bigint REFERENCES reporting.loan_applications ON DELETE CASCADE, note text);
+        INSERT INTO reporting.notes VALUES (1, 'called back')";
+    stage.client().await.batch_execute(notes).await.unwrap();
+    stage.put("a.csv", loan_file(1..=9));
+    scan_and_load(&stage).await;
+    assert_eq!(rows(&stage).await, ["a.csv 1 to 10 (10)"]);
+    assert_eq!(stage.number("SELECT count(*) FROM reporting.notes").await, 1);
+    assert!(failures(&stage).await[0].contains("(SQLSTATE 23505)"));
 }
 
 #[tokio::test]

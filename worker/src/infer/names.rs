@@ -51,13 +51,16 @@ pub(super) struct FileNames {
     pub(super) include: Vec<String>,
 }
 
+/// Files named `a.csv`, `b.csv` may all be of one kind.
+const MIN_KIND_CHARS: usize = 3;
+
 /// Names after the folder what is not named after the files. `names` are without their folders.
 pub(super) fn file_names(folder: &str, names: &[String]) -> FileNames {
     let stems: Vec<(&str, &str)> = names.iter().map(|name| stem_and_suffix(name)).collect();
     let prefix = common_prefix(&stems);
-    // What means something in a glob is left out of it.
+    // What means something in a glob is left out of it, and so is what is too short to be the name of a kind of file.
     let is_plain = |text: &str| !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', ',']);
-    let prefix_glob = if is_plain(prefix) { prefix } else { "" };
+    let prefix_glob = if is_plain(prefix) && prefix.chars().count() >= MIN_KIND_CHARS { prefix } else { "" };
     let suffixes: BTreeSet<&str> =
         stems.iter().map(|(_, suffix)| *suffix).filter(|suffix| is_plain(suffix)).collect();
     let globs = |suffix: &str| match suffix {
@@ -137,13 +140,14 @@ mod tests {
 
     #[test]
     fn a_dataset_is_named_after_what_its_files_share() {
-        let cases: [(&[&str], &str, &str); 9] = [
+        let cases: [(&[&str], &str, &str); 10] = [
             (&["orders.csv"], "orders", "**/orders*.csv"),
             (&["orders-2026-01.csv", "orders-2026-02.csv"], "orders", "**/orders*.csv"),
             (&["Orders 2026.csv.gz"], "orders", "**/Orders*.csv"),
             (&["a.csv", "b.csv"], "inbox", "**/*.csv"),
             (&["2026-01.csv"], "inbox", "**/*.csv"),
-            (&["x.tsv"], "x", "**/x*.tsv"),
+            (&["x.tsv"], "x", "**/*.tsv"),
+            (&["log.csv"], "log", "**/log*.csv"),
             (&["x.tsv", "y.csv"], "inbox", "**/*.csv"),
             (&["a[1].csv"], "a_1", "**/*.csv"),
             (&["noname"], "noname", "**/noname*"),

@@ -18,27 +18,37 @@ pub(super) async fn told(client: &Client, uri: &str) -> anyhow::Result<String> {
     let mut sentences = vec![format!("no scan has recorded {}", one_line(uri))];
     if let Some(original) = ledger::moved_from(client, uri).await? {
         sentences
-            .push(format!("it is where {original} was moved to after its load: `longshore why {original}`"));
-        return Ok(sentences.join(": "));
+            .push(format!("It is where {original} was moved to after its load: `longshore why {original}`"));
     }
-    let datasets: Vec<StoredDataset> = ledger::datasets(client).await?.into_iter().flatten().collect();
-    let mut is_covered = false;
-    for dataset in &datasets {
+    let mut datasets = Vec::new();
+    for dataset in ledger::datasets(client).await? {
+        let dataset = match dataset {
+            Ok(dataset) => dataset,
+            Err(unreadable) => {
+                sentences.push(one_line(&unreadable.to_string()));
+                continue;
+            }
+        };
         match Store::of(&dataset.spec) {
-            Ok(store) if store.covers(uri) => {
-                is_covered = true;
-                sentences.push(left_out(client, dataset, &store, uri).await?);
+            Ok(store) if store.covers(uri) => sentences.push(left_out(client, &dataset, &store, uri).await?),
+            // A setting of buckets says nothing of a local file.
+            Err(error) if scheme(uri) == scheme(&dataset.spec.source) => {
+                let reason = one_line(&format!("{error:#}"));
+                sentences
+                    .push(format!("The source of dataset {} cannot be used: {reason}", dataset.spec.name));
             }
-            Ok(_) => {}
-            Err(error) => {
-                sentences.push(format!("Dataset {}: {}", dataset.spec.name, one_line(&format!("{error:#}"))))
-            }
+            _ => {}
         }
+        datasets.push(dataset);
     }
-    if !is_covered {
+    if sentences.len() == 1 {
         sentences.push(in_no_source(&datasets));
     }
     Ok(sentences.join(". "))
+}
+
+fn scheme(uri: &str) -> Option<&str> {
+    uri.split_once("://").map(|(scheme, _)| scheme)
 }
 
 fn in_no_source(datasets: &[StoredDataset]) -> String {
@@ -84,8 +94,8 @@ async fn left_out(
         }
         Some(LastLook { kind, started_time, .. }) => format!(
             "Dataset {name} would take it, and its last {} began at {}: either it has come since, or changed less than {settle} \
-             before that (discovery.settle), or is not there, or is older than discovery.lookback; `longshore audit {name}` looks \
-             at everything and names what is left out",
+             before that (discovery.settle), or is not there, or is older than discovery.lookback or outside of \
+             discovery.partition; `longshore audit {name}` looks at everything and names what is left out",
             kind.noun(),
             time(*started_time)
         ),
