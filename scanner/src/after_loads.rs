@@ -19,6 +19,9 @@ pub(crate) const MAX_AT_ONCE: usize = 2;
 /// How long a dataset rests at most of which nothing works.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// How long files that a store does not give back keep the others of their dataset waiting.
+const LONGEST_HANG: Duration = Duration::from_secs(3600);
+
 /// What a stop waits for, of a store that hangs.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
@@ -88,8 +91,10 @@ impl Setting {
             match worked {
                 Ok(mut ended) => {
                     trouble.note(Ok(()));
+                    // What hangs may still take effect. On a mount that was replaced meanwhile it never comes back.
+                    let hung = async { while ended.hung.join_next().await.is_some() {} };
                     tokio::select! {
-                        () = async { while ended.hung.join_next().await.is_some() {} } => {}
+                        _ = tokio::time::timeout(LONGEST_HANG, hung) => {}
                         () = self.stop.cancelled() => return,
                     }
                     if !ended.is_failing {

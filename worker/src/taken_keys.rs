@@ -15,51 +15,73 @@ use crate::{
     rows::RowPlan,
 };
 
-/// Loads those of the failed files for which that makes room; the others stay failed.
+/// Each try copies all that is left: files that push each other out one after another must not go on for ever.
+const MAX_TRIES: u32 = 8;
+
+/// Loads those of the failed files for which there is room, or can be made; the others stay failed. `has_made_room`: rows of
+/// earlier versions were removed since they failed.
 ///
 /// They are tried together, because the key of one may be held by rows that another replaces. Where some fail all the same,
-/// nothing of that stays, and the others are tried without them.
+/// nothing of that stays, and the others are tried without them, and these again once something is loaded.
 pub(crate) async fn try_again<'a>(
     transaction: &Transaction<'_>,
     claim: &'a Claim,
-    (mut totals, failed): (LoadTotals, FailedFiles<'a>),
+    (mut totals, failed, mut has_made_room): (LoadTotals, FailedFiles<'a>, bool),
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
-    let (mut kept_out, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
+    let (mut waiting, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
         failed.into_iter().partition(|failed| failed.failure.is_key_taken());
     let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
-    let replacing = replacing(transaction, claim, &kept_out, &removal).await?;
+    let replacing = replacing(transaction, claim, &mut waiting, &mut failed, &removal).await?;
     progress.count_no_more();
-    while kept_out.iter().any(|kept_out| replacing.contains(&kept_out.file.id)) {
-        let files: Vec<&TaskFile> = kept_out.iter().map(|kept_out| kept_out.file).collect();
+    let mut refused_since = Vec::new();
+    for _ in 0..MAX_TRIES {
+        let is_replacing = |waiting: &FailedFile<'_>| replacing.contains(&waiting.file.id);
+        if waiting.is_empty() || !(has_made_room || waiting.iter().any(is_replacing)) {
+            break;
+        }
+        // Who replaces comes first: its keys were there before those of a newcomer.
+        waiting.sort_by_key(|waiting| !is_replacing(waiting));
+        let files: Vec<&TaskFile> = waiting.iter().map(|waiting| waiting.file).collect();
         let trying = load_in_place(transaction, claim, &files, &removal, plan, progress);
         let (loaded, refused) = trying.instrument(info_span!("copy_again")).await?;
         let is_refused: HashSet<i64> = refused.iter().map(|refused| refused.file.id).collect();
-        failed.extend(refused);
-        kept_out.retain(|kept_out| !is_refused.contains(&kept_out.file.id));
+        let (by_key, others): (FailedFiles<'a>, FailedFiles<'a>) =
+            refused.into_iter().partition(|refused| refused.failure.is_key_taken());
+        failed.extend(others);
+        refused_since.extend(by_key);
+        waiting.retain(|waiting| !is_refused.contains(&waiting.file.id));
         if let Some(loaded) = loaded {
             totals.add(loaded);
-            kept_out.clear();
+            has_made_room = true;
+            waiting = std::mem::take(&mut refused_since);
         }
     }
-    failed.extend(kept_out);
+    failed.extend(waiting);
+    failed.extend(refused_since);
     Ok((totals, failed))
 }
 
-/// Those of the files that would replace a loaded version; none if what refers to its rows would go with them, or lose them,
-/// although the same keys come back.
-async fn replacing(
+/// Those of the waiting files that would replace a loaded version. Where what refers to its rows would go with them, or lose
+/// them, although the same keys come back, such files have failed.
+async fn replacing<'a>(
     transaction: &Transaction<'_>,
     claim: &Claim,
-    kept_out: &FailedFiles<'_>,
+    waiting: &mut FailedFiles<'a>,
+    failed: &mut FailedFiles<'a>,
     removal: &RemovalFrom<'_>,
 ) -> Result<HashSet<i64>, Failure> {
-    if kept_out.is_empty() || removal.cascades(transaction).await? {
+    if waiting.is_empty() {
         return Ok(HashSet::new());
     }
-    let ids: Vec<i64> = kept_out.iter().map(|kept_out| kept_out.file.id).collect();
-    Ok(ledger::replacing(transaction, claim.spec.discovery.on_change, &ids).await?)
+    let ids: Vec<i64> = waiting.iter().map(|waiting| waiting.file.id).collect();
+    let replacing = ledger::replacing(transaction, claim.spec.discovery.on_change, &ids).await?;
+    if !replacing.is_empty() && removal.cascades(transaction).await? {
+        failed.extend(waiting.extract_if(.., |waiting| replacing.contains(&waiting.file.id)));
+        return Ok(HashSet::new());
+    }
+    Ok(replacing)
 }
 
 /// Takes the files' places before their rows are there. Gives what was loaded, and the files that have no place; or, if some
@@ -75,8 +97,9 @@ async fn load_in_place<'a>(
     let file = |id: i64| files.iter().copied().find(|file| file.id == id);
     let on_change = claim.spec.discovery.on_change;
     transaction.batch_execute("SAVEPOINT in_place").await?;
-    let kept_out = ledger::take_places(transaction, claim.dataset_id, on_change, files, removal).await?;
-    let mut refused: FailedFiles<'a> = kept_out
+    let places = ledger::take_places(transaction, claim.dataset_id, on_change, files, removal).await?;
+    let mut refused: FailedFiles<'a> = places
+        .kept_out
         .into_iter()
         .filter_map(|kept_out| {
             Some(FailedFile { file: file(kept_out.file_id)?, failure: kept_out.why.into() })

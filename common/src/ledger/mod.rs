@@ -51,7 +51,7 @@ pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{long_published, overtaken_until, unpublish};
-pub use objects::{KeptOut, WhyKeptOut, replacing, take_places};
+pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};

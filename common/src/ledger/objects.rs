@@ -33,6 +33,15 @@ pub struct KeptOut {
     pub bytes_read: u64,
 }
 
+/// What became of the places that files were to take.
+#[derive(Debug, Default)]
+pub struct PlacesTaken {
+    /// The files that cannot stay.
+    pub kept_out: Vec<KeptOut>,
+    /// Whether rows of earlier versions were removed.
+    pub has_made_room: bool,
+}
+
 /// Why a file of a load cannot stay.
 #[derive(Debug)]
 pub enum WhyKeptOut {
@@ -62,7 +71,7 @@ pub async fn replacing(
 }
 
 /// Takes the places of the loaded files' URIs: locks them until the transaction ends, and removes the rows of the versions
-/// that these files replace. Gives the files that cannot stay; nothing of them is left in the transaction but their
+/// that these files replace. Of the files that cannot stay nothing is left in the transaction but their
 /// `longshore.file`.
 ///
 /// What takes no place that anybody had before, the usual case, is one statement. It gives one count, so that a migration
@@ -73,9 +82,9 @@ pub async fn take_places(
     on_change: OnChange,
     files: &[&TaskFile],
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, RemovalError> {
+) -> Result<PlacesTaken, RemovalError> {
     if files.is_empty() {
-        return Ok(Vec::new());
+        return Ok(PlacesTaken::default());
     }
     let keys: Vec<Uuid> = files.iter().map(|file| object_key(dataset_id, &file.stored.uri)).collect();
     let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
@@ -94,7 +103,7 @@ pub async fn take_places(
     let free: i64 = transaction.query_one(&insert, &[&dataset_id, &keys, &ids]).await?.try_get(0)?;
     (removal.on_step)();
     if free.unsigned_abs() == keys.len() as u64 {
-        return Ok(Vec::new());
+        return Ok(PlacesTaken::default());
     }
     let by_key: HashMap<Uuid, i64> = keys.iter().copied().zip(ids).collect();
     // All loads lock in the order of the keys, so that none waits for one that waits for it.
@@ -119,8 +128,9 @@ pub async fn take_places(
     contested.retain(|(_, own)| !newer.contains_key(own));
     superseded.extend(newer);
     let mut kept_out = give_up_to_newer(transaction, &superseded, removal).await?;
-    kept_out.extend(replace(transaction, on_change, contested, removal).await?);
-    Ok(kept_out)
+    let replaced = replace(transaction, on_change, contested, removal).await?;
+    kept_out.extend(replaced.kept_out);
+    Ok(PlacesTaken { kept_out, ..replaced })
 }
 
 /// For files whose place is taken by no newer version: the newer one that was loaded nevertheless. Its rows were unloaded,
@@ -213,9 +223,9 @@ async fn replace(
     on_change: OnChange,
     contested: Vec<(Uuid, i64)>,
     removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, RemovalError> {
+) -> Result<PlacesTaken, RemovalError> {
     if contested.is_empty() {
-        return Ok(Vec::new());
+        return Ok(PlacesTaken::default());
     }
     let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
     let earlier = earlier_loads(transaction, on_change, &ids).await?;
@@ -239,7 +249,8 @@ async fn replace(
         }
     }
     record(transaction, &done).await?;
-    give_up(transaction, held, removal).await
+    let has_made_room = done.iter().any(|replacement| !replacement.earlier.is_empty());
+    Ok(PlacesTaken { kept_out: give_up(transaction, held, removal).await?, has_made_room })
 }
 
 /// The versions in the table whose place is taken, by the file that takes it. `append` replaces only an earlier load of the

@@ -76,7 +76,9 @@ pub struct RemovalFrom<'a> {
 struct Size {
     /// Of the table, or of its largest partition: each has blocks from 0.
     blocks: i64,
-    /// What one statement is to read of each partition.
+    /// Of all partitions.
+    total_blocks: i64,
+    /// What one statement is to read of each partition: so that it reads [`STATEMENT_BLOCKS`] of all.
     statement_blocks: i64,
 }
 
@@ -97,9 +99,12 @@ impl RemovalFrom<'_> {
     /// Whether removing rows removes or changes rows of other tables, by their foreign keys.
     pub async fn cascades(&self, transaction: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM pg_constraint
-                            WHERE contype = 'f' AND confrelid = {}::regclass AND confdeltype IN ('c', 'n', 'd'))",
-            escape_literal(self.table)
+            "SELECT EXISTS (
+                 SELECT FROM pg_constraint
+                 WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd')
+                   AND (confrelid = {table}::regclass
+                        OR confrelid IN (SELECT relid FROM pg_partition_tree({table}::regclass))))",
+            table = escape_literal(self.table)
         );
         transaction.query_one(&sql, &[]).await?.try_get(0)
     }
@@ -160,15 +165,15 @@ impl RemovalFrom<'_> {
         transaction: &Transaction<'_>,
         missing: &mut Missing,
     ) -> Result<u64, tokio_postgres::Error> {
-        let Size { blocks, statement_blocks } = self.size(transaction).await?;
+        let Size { blocks, total_blocks, statement_blocks } = self.size(transaction).await?;
         let mut removed = 0;
         // A scan that is one statement needs nothing before it.
-        if blocks > STATEMENT_BLOCKS {
+        if total_blocks > STATEMENT_BLOCKS {
             let ends = merged(earlier_ends(transaction, missing).await?, WIDENED_END_BLOCKS);
             removed += self.remove_within(transaction, ends, missing).await?;
         }
-        if blocks > STATEMENT_BLOCKS && !missing.is_empty() {
-            let percent = SAMPLE_PERCENT.min(100.0 * SAMPLE_BLOCKS / blocks as f64);
+        if total_blocks > STATEMENT_BLOCKS && !missing.is_empty() {
+            let percent = SAMPLE_PERCENT.min(100.0 * SAMPLE_BLOCKS / total_blocks as f64);
             let sample = format!(
                 "SELECT DISTINCT (ctid::text::point)[0]::bigint FROM {} TABLESAMPLE SYSTEM ({percent})
                  WHERE _file_id = ANY($1)",
@@ -193,14 +198,16 @@ impl RemovalFrom<'_> {
     async fn size(&self, transaction: &Transaction<'_>) -> Result<Size, tokio_postgres::Error> {
         let table = escape_literal(self.table);
         let size = format!(
-            "SELECT coalesce(max(pg_relation_size(relid)), pg_relation_size({table}::regclass))
-                        / current_setting('block_size')::bigint,
-                    greatest(count(*), 1)
-             FROM pg_partition_tree({table}::regclass) WHERE isleaf"
+            "SELECT coalesce(max(size), 0)::bigint, coalesce(sum(size), 0)::bigint
+             FROM (SELECT {table}::regclass UNION SELECT relid FROM pg_partition_tree({table}::regclass)) AS part (relid)
+             CROSS JOIN LATERAL (
+                 SELECT pg_relation_size(relid) / current_setting('block_size')::bigint AS size
+             ) AS sizes"
         );
         let row = transaction.query_one(&size, &[]).await?;
-        let partitions: i64 = row.try_get(1)?;
-        Ok(Size { blocks: row.try_get(0)?, statement_blocks: (STATEMENT_BLOCKS / partitions).max(1) })
+        let (blocks, total_blocks): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let statement_blocks = (STATEMENT_BLOCKS * blocks / total_blocks.max(1)).max(1);
+        Ok(Size { blocks, total_blocks, statement_blocks })
     }
 
     async fn remove_within(

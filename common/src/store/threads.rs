@@ -10,12 +10,13 @@ use std::{
 use thiserror::Error;
 use tokio::task::{JoinError, JoinHandle};
 
-/// Threads that may hang on one piece of work before the next try has to wait. One file may hang where all others do not.
+/// Threads that may hang on one piece of work before the next try has to wait. It is counted for each by itself, because one
+/// file may hang where its neighbours do not.
 const MAX_HUNG_OF_WORK: usize = 4;
-/// The same on a whole source.
-const MAX_HUNG: usize = 64;
-/// How long the next try waits then; twice as long for each thread more. It is never given up for good: the threads of a mount
-/// that was replaced may never come back.
+/// Threads that may hang in all, of the 512 that the runtime has: after that each source on which one hangs has to wait.
+const MAX_HUNG: usize = 256;
+/// How long the next try waits then; twice as long after each that hangs as well. It is never given up for good: the threads
+/// of a mount that was replaced may never come back.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// So long may a thread take to notice that nobody waits for it any more.
@@ -94,25 +95,33 @@ impl<T> Drop for StoreThread<T> {
 /// How many hang, if the next try has to wait.
 fn too_many_hung(uri: &str, work: &str) -> Option<usize> {
     let mut all = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
-    let left = all.get_mut(uri)?;
-    left.retain(LeftBehind::is_running);
-    if left.is_empty() {
-        all.remove(uri);
-        return None;
-    }
-    let since = |is_counted: &dyn Fn(&LeftBehind) -> bool| -> Vec<Duration> {
-        left.iter().filter(|left| is_counted(left)).map(|left| left.since.elapsed()).collect()
-    };
-    must_wait(&since(&|left| left.work == work), MAX_HUNG_OF_WORK)
-        .or_else(|| must_wait(&since(&|_| true), MAX_HUNG))
+    all.retain(|_, left| {
+        left.retain(LeftBehind::is_running);
+        !left.is_empty()
+    });
+    let hung_in_all: usize = all.values().map(|left| hung(left.iter()).count()).sum();
+    let of_source = all.get(uri)?;
+    let of_work: Vec<Duration> = hung(of_source.iter().filter(|left| left.work == work)).collect();
+    let of_source: Vec<Duration> = hung(of_source.iter()).collect();
+    let must_wait = (of_work.len() >= MAX_HUNG_OF_WORK && is_too_soon(&of_work, MAX_HUNG_OF_WORK))
+        || (hung_in_all >= MAX_HUNG && of_source.iter().any(|hung_for| *hung_for < LONGEST_WAIT));
+    must_wait.then_some(of_source.len())
 }
 
-/// `left_for`: how long ago each thread was left behind.
-fn must_wait(left_for: &[Duration], max: usize) -> Option<usize> {
-    let hung = left_for.iter().filter(|left_for| **left_for >= GRACE).count();
-    let more = u32::try_from(hung.checked_sub(max)?).unwrap_or(u32::MAX);
-    let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);
-    left_for.iter().any(|left_for| *left_for < wait).then_some(hung)
+/// For how long those have hung that do.
+fn hung<'a>(left: impl Iterator<Item = &'a LeftBehind>) -> impl Iterator<Item = Duration> {
+    left.map(|left| left.since.elapsed()).filter(|hung_for| *hung_for >= GRACE)
+}
+
+/// Whether it is too soon for another try, by how long ago each one hung.
+fn is_too_soon(hung_for: &[Duration], free: usize) -> bool {
+    let mut newest_first = hung_for.to_vec();
+    newest_first.sort_unstable();
+    let Some(newest) = newest_first.first() else { return false };
+    // What was tried at the same time is one try.
+    let tries = 1 + newest_first.windows(2).filter(|pair| pair[1] - pair[0] >= GRACE).count();
+    let doubled = u32::try_from(tries.saturating_sub(free)).unwrap_or(u32::MAX);
+    *newest < FIRST_WAIT.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
@@ -153,31 +162,27 @@ mod tests {
         let error = StoreThread::start(uri, "a", || ()).unwrap_err().to_string();
         assert!(error.starts_with("4 earlier attempts to read file:///hangs/ have not come back"), "{error}");
         assert_eq!(StoreThread::start(uri, "b", || 7).unwrap().ended().await.unwrap(), 7);
-        LEFT_BEHIND.lock().unwrap().insert(uri.to_owned(), (0..MAX_HUNG).map(|_| left()).collect());
-        assert!(StoreThread::start(uri, "b", || ()).is_err());
         drop(token);
         StoreThread::start(uri, "a", || ()).unwrap().ended().await.unwrap();
     }
 
     #[test]
-    fn the_next_try_waits_the_longer_the_more_threads_hang_and_comes_at_last() {
-        let seconds = |seconds: &[u64]| -> Vec<Duration> {
-            seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect()
-        };
-        // How long ago threads were left behind, and whether the next has to wait.
-        let cases: [(&[u64], bool); 8] = [
-            (&[], false),
-            (&[50, 40, 30], false),
-            (&[50, 40, 30, 20], true),
-            // It may come back any moment.
-            (&[50, 40, 30, 5], false),
-            (&[90, 80, 70, 60], false),
-            (&[300, 90, 80, 70, 60], true),
-            (&[300, 290, 280, 270, 120], false),
-            (&[9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 3600], false),
+    fn the_next_try_waits_the_longer_the_more_have_hung_and_comes_at_last() {
+        // How many seconds ago tries hung, and whether it is too soon for another.
+        let cases: [(&[u64], bool); 7] = [
+            (&[110, 90, 70, 50], true),
+            (&[120, 100, 80, 60], false),
+            (&[140, 120, 100, 80, 60], true),
+            (&[300, 280, 260, 240, 120], false),
+            // Five at once are one try.
+            (&[63, 62, 61, 60, 60], false),
+            (&[9000, 8000, 7000, 6000, 5000, 4000, 3900, 3800, 3700, 3650, 3620, 3590], true),
+            (&[9000, 8000, 7000, 6000, 5000, 4000, 3900, 3800, 3700, 3650, 3620, 3600], false),
         ];
-        for (left_for, waits) in cases {
-            assert_eq!(must_wait(&seconds(left_for), 4).is_some(), waits, "{left_for:?}");
+        for (seconds, expected) in cases {
+            let hung_for: Vec<Duration> =
+                seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
+            assert_eq!(is_too_soon(&hung_for, 4), expected, "{seconds:?}");
         }
     }
 }

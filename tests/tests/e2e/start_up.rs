@@ -111,7 +111,7 @@ async fn wrong_settings_and_calls_are_exit_code_2_and_name_what_is_allowed() {
         (&["rejects", "no_such"], &["no dataset and no known file"]),
         (&["dataset", "apply", "/no/such.toml"], &["/no/such.toml"]),
         (&["tasks", "--status", "DONE"], &["NEW, PROCESSING, LOADED, FAILED"]),
-        (&["retry"], &["<TASK>", "retry"]),
+        (&["retry"], &["<TASK|--failed>", "retry"]),
     ];
     for (command, parts) in calls {
         assert_one_sentence(&stage.run(command).await, 2, parts);

@@ -72,12 +72,26 @@ async fn keys_that_move_between_the_files_of_a_batch_find_their_places() {
     stage.put("a.csv", loan_file(6..=8));
     stage.put("b.csv", loan_file(1..=4));
     stage.put("c.csv", loan_file(5..=5));
-    // This one's key is taken for good, and keeps none of the others out.
-    stage.put("d.csv", loan_file(8..=8));
+    // This one's key is taken for good, and keeps none of the others out, although it is older than all.
+    let newcomer = stage.put("d.csv", loan_file(8..=8));
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().append(true).open(newcomer).unwrap().set_modified(long_ago).unwrap();
     scan_and_load(&stage).await;
     assert_eq!(rows(&stage).await, ["a.csv 6 to 8 (3)", "b.csv 1 to 4 (4)", "c.csv 5 to 5 (1)"]);
     let failed = failures(&stage).await;
     assert!(failed.len() == 1 && failed[0].contains("(8) already exists"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_a_replaced_file_has_given_up_is_free_for_its_neighbour() {
+    let stage = with_unique_key().await;
+    stage.put("a.csv", loan_file(1..=5));
+    scan_and_load(&stage).await;
+    stage.put("a.csv", loan_file(6..=10));
+    stage.put("b.csv", loan_file(1..=5));
+    scan_and_load(&stage).await;
+    assert_eq!(rows(&stage).await, ["a.csv 6 to 10 (5)", "b.csv 1 to 5 (5)"]);
+    assert_eq!(failures(&stage).await, Vec::<String>::new());
 }
 
 #[tokio::test]

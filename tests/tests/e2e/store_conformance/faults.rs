@@ -1,10 +1,15 @@
 //! Faults of an S3 server: each is an error that says what to look at, and none lasts for ever.
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, net::SocketAddr, time::Duration};
 
 use longshore_common::store::{Bucket, OpenFile, Store, StoreError, StoredFile};
 use longshore_tests::{Proxy, S3Server, install_tls_provider};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+    time::timeout,
+};
 
 use super::subject::{BUCKET, PREFIX, include, source, told};
 
@@ -64,6 +69,36 @@ async fn an_endpoint_that_refuses_or_does_not_answer_is_given_up() {
     proxy.stall(true);
     let silent = refusal(&store(environment)).await;
     assert!(silent.contains("cannot be reached"), "{silent}");
+}
+
+/// Answers every request with 200 and this body.
+async fn always_answering(body: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    address
+}
+
+/// A page to log in, or a proxy's word that all is well: an empty bucket it is not.
+#[tokio::test]
+async fn an_endpoint_that_answers_something_else_is_no_empty_bucket() {
+    let server = S3Server::start().await;
+    for body in ["<!DOCTYPE html><html><body>Log in</body></html>", "OK", "", "{\"error\": 1}"] {
+        let environment = server.environment_at(always_answering(body).await);
+        refusal(&store(environment)).await;
+    }
 }
 
 /// A large object through a proxy, read to its middle.
