@@ -72,7 +72,8 @@ pub(crate) struct Ended {
     pub(crate) is_failing: bool,
     /// Not one file of a whole batch could be moved or deleted.
     pub(crate) is_blocked: bool,
-    /// Files that a store which gives no answer still has; nothing else of the dataset is to be tried before.
+    /// Files that a store which gives no answer still has; nothing else of the dataset is to be tried before, for an hour at least: what
+    /// hangs may still take effect.
     pub(crate) hung: JoinSet<Tried>,
 }
 

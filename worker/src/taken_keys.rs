@@ -15,14 +15,15 @@ use crate::{
     rows::RowPlan,
 };
 
-/// Each try copies all that is left: files that push each other out one after another must not go on for ever.
+/// Each try copies all that is left together: files that push each other out one after another must not go on for ever.
 const MAX_TRIES: u32 = 8;
 
-/// Loads those of the failed files for which there is room, or can be made; the others stay failed. `has_made_room`: rows of
-/// earlier versions were removed since they failed.
+/// Loads those of the failed files for which there is room, or can be made; the others stay failed. `has_made_room`: rows
+/// were removed since they failed.
 ///
 /// They are tried together, because the key of one may be held by rows that another replaces. Where some fail all the same,
-/// nothing of that stays, and the others are tried without them, and these again once something is loaded.
+/// nothing of that stays, and the others are tried without them, and these again once something is loaded. At last, each that
+/// replaces one is tried alone: what kept it out may have been a neighbour that failed.
 pub(crate) async fn try_again<'a>(
     transaction: &Transaction<'_>,
     claim: &'a Claim,
@@ -35,7 +36,7 @@ pub(crate) async fn try_again<'a>(
     let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
     let replacing = replacing(transaction, claim, &mut waiting, &mut failed, &removal).await?;
     progress.count_no_more();
-    let mut refused_since = Vec::new();
+    let (mut refused_since, mut tried_alone) = (Vec::new(), HashSet::new());
     for _ in 0..MAX_TRIES {
         let is_replacing = |waiting: &FailedFile<'_>| replacing.contains(&waiting.file.id);
         if waiting.is_empty() || !(has_made_room || waiting.iter().any(is_replacing)) {
@@ -44,6 +45,7 @@ pub(crate) async fn try_again<'a>(
         // Who replaces comes first: its keys were there before those of a newcomer.
         waiting.sort_by_key(|waiting| !is_replacing(waiting));
         let files: Vec<&TaskFile> = waiting.iter().map(|waiting| waiting.file).collect();
+        tried_alone.extend((files.len() == 1).then(|| files[0].id));
         let trying = load_in_place(transaction, claim, &files, &removal, plan, progress);
         let (loaded, refused) = trying.instrument(info_span!("copy_again")).await?;
         let is_refused: HashSet<i64> = refused.iter().map(|refused| refused.file.id).collect();
@@ -58,8 +60,17 @@ pub(crate) async fn try_again<'a>(
             waiting = std::mem::take(&mut refused_since);
         }
     }
-    failed.extend(waiting);
-    failed.extend(refused_since);
+    waiting.extend(refused_since);
+    for waiting in waiting {
+        if tried_alone.contains(&waiting.file.id) || !replacing.contains(&waiting.file.id) {
+            failed.push(waiting);
+            continue;
+        }
+        let (loaded, refused) =
+            load_in_place(transaction, claim, &[waiting.file], &removal, plan, progress).await?;
+        totals.add(loaded.unwrap_or_default());
+        failed.extend(refused);
+    }
     Ok((totals, failed))
 }
 

@@ -38,7 +38,7 @@ pub struct KeptOut {
 pub struct PlacesTaken {
     /// The files that cannot stay.
     pub kept_out: Vec<KeptOut>,
-    /// Whether rows of earlier versions were removed.
+    /// Whether rows were removed: of earlier versions, or of files that cannot stay.
     pub has_made_room: bool,
 }
 
@@ -130,7 +130,7 @@ pub async fn take_places(
     let mut kept_out = give_up_to_newer(transaction, &superseded, removal).await?;
     let replaced = replace(transaction, on_change, contested, removal).await?;
     kept_out.extend(replaced.kept_out);
-    Ok(PlacesTaken { kept_out, ..replaced })
+    Ok(PlacesTaken { has_made_room: replaced.has_made_room || !kept_out.is_empty(), kept_out })
 }
 
 /// For files whose place is taken by no newer version: the newer one that was loaded nevertheless. Its rows were unloaded,

@@ -99,9 +99,8 @@ impl AfterLoadStep {
         match &self.0 {
             Files::Local(files) => {
                 let files = files.clone();
-                StoreThread::start(&files.source_uri(), "after_load", move || files.take(&file))?
-                    .ended()
-                    .await?
+                let work = format!("after_load {}", file.id);
+                StoreThread::start(&files.source_uri(), &work, move || files.take(&file))?.ended().await?
             }
             Files::Bucket(objects) => objects.take(&file).await,
         }

@@ -83,6 +83,22 @@ async fn keys_that_move_between_the_files_of_a_batch_find_their_places() {
 }
 
 #[tokio::test]
+async fn an_update_is_not_kept_out_by_a_neighbour_that_fails() {
+    let stage = with_unique_key().await;
+    stage.put("a.csv", loan_file(1..=5));
+    stage.put("b.csv", loan_file(6..=10));
+    scan_and_load(&stage).await;
+    // The first takes a key of the second, which has it, too, and gave it up to be copied again.
+    stage.put("a.csv", loan_file(1..=6));
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    stage.put("b.csv", loan_file(6..=9));
+    scan_and_load(&stage).await;
+    assert_eq!(rows(&stage).await, ["a.csv 1 to 5 (5)", "b.csv 6 to 9 (4)"]);
+    let failed = failures(&stage).await;
+    assert!(failed.len() == 1 && failed[0].contains("(6) already exists"), "{failed:?}");
+}
+
+#[tokio::test]
 async fn a_key_that_a_replaced_file_has_given_up_is_free_for_its_neighbour() {
     let stage = with_unique_key().await;
     stage.put("a.csv", loan_file(1..=5));
