@@ -97,7 +97,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         if !applied.columns_left_out.is_empty() {
             let columns = output::one_line(&applied.columns_left_out.join(", "));
             eprintln!(
-                "{}: note: the spec has no {columns} any more; the table keeps what it holds there, and rows to come have NULL",
+                "{}: note: the spec has no {columns} any more; the table keeps what it holds there, and rows to come have NULL; files that still have such a column fail, unless csv.extra_columns = \"ignore\"",
                 spec.name
             );
         }

@@ -175,7 +175,7 @@ fn compare<'a>(
             }
             Some(found) if found.is_not_null && !column.required => {
                 return Err(format!(
-                    "column `{name}` of {table} is NOT NULL, the spec no longer requires it; run ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL first",
+                    "column `{name}` of {table} is NOT NULL, and the spec does not require it; write `required = true`, as a key needs, or run ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL first",
                     escape_identifier(name)
                 ));
             }

@@ -80,7 +80,7 @@ async fn left_out(
     if let Some((LastLook { kind, started_time, .. }, reason)) = named {
         let reason = one_line(reason);
         return Ok(format!(
-            "The {} of dataset {name} of {} left it out: {reason}",
+            "The {} of dataset {name} of {} left it out: {reason}. What has its name now may be something else: the next scan looks again",
             kind.noun(),
             moment(*started_time, now)
         ));
@@ -94,7 +94,7 @@ async fn left_out(
         }
         Some(LastLook { kind, started_time, .. }) => format!(
             "Dataset {name} would take it, and its last {} began at {}: either it has come since, or changed less than {settle} \
-             before that (discovery.settle), or is not there, or is older than discovery.lookback or outside of \
+             before that (discovery.settle), or is not there, or is a link or no regular file, or is older than discovery.lookback or outside of \
              discovery.partition; `longshore audit {name}` looks at everything and names what is left out",
             kind.noun(),
             time(*started_time)
