@@ -13,7 +13,7 @@ use crate::{
 
 /// So much of a rejected row's text is kept.
 const MAX_RAW_BYTES: usize = 8 * 1024;
-const RULES: [&str; 9] = [
+const RULES: [&str; 10] = [
     "field_count",
     "required",
     "type",
@@ -21,6 +21,7 @@ const RULES: [&str; 9] = [
     "encoding",
     "nul_byte",
     "quote_text_after",
+    "quote_ambiguous",
     "quote_unclosed",
     "record_too_long",
 ];

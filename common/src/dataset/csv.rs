@@ -33,6 +33,18 @@ pub struct Csv {
     pub max_record_bytes: HumanBytes,
     /// What to do about columns of the file that the spec does not name.
     pub extra_columns: ExtraColumns,
+    /// What to do about a record that quotes inside unquoted fields make ambiguous.
+    pub stray_quotes: StrayQuotes,
+}
+
+/// What to do about a record whose fields have other limits if a quote inside an unquoted field is taken for a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrayQuotes {
+    /// It is rejected: a separator may be missing before a quoted field.
+    RejectAmbiguous,
+    /// Such quotes are always text.
+    Literal,
 }
 
 /// What to do about columns of the file that the spec does not name.
@@ -58,6 +70,7 @@ impl Default for Csv {
             null: vec![String::new(), "NA".to_owned()],
             max_record_bytes: HumanBytes(1 << 20),
             extra_columns: ExtraColumns::Fail,
+            stray_quotes: StrayQuotes::RejectAmbiguous,
         }
     }
 }

@@ -19,7 +19,7 @@ pub use after_load::AfterLoad;
 pub use column::Column;
 pub use column_check::MAX_COLUMNS;
 pub use column_type::ColumnType;
-pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines};
+pub use csv::{AsciiOrNone, Csv, ExtraColumns, FileEncoding, HeaderLines, StrayQuotes};
 pub use error::SpecError;
 pub use literal::Literal;
 pub use parse::parse_spec;

@@ -92,7 +92,7 @@ fn expand_line(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Csv, FileEncoding, HeaderLines, OnChange};
+    use super::super::{Csv, FileEncoding, HeaderLines, OnChange, StrayQuotes};
     use super::*;
 
     const SMALLEST: &str = r#"
@@ -168,6 +168,7 @@ required = true
         let csv = serde_json::from_value::<Dataset>(stored).unwrap().csv;
         assert_eq!((csv.delimiter, csv.quote.0, csv.escape.0, csv.comment.0), (';', Some(b'\''), None, None));
         assert_eq!((csv.header, csv.skip_lines, csv.encoding), (HeaderLines(1), 0, FileEncoding::Auto));
+        assert_eq!(csv.stray_quotes, StrayQuotes::RejectAmbiguous);
     }
 
     #[test]
@@ -212,6 +213,7 @@ required = true
             ("skip_lines = -1", "`skip_lines`", "-1"),
             ("encoding = \"utf-9\"", "`encoding`", "`windows-1252`"),
             ("encoding = \"iso-2022-kr\"", "`encoding`", "`auto`"),
+            ("stray_quotes = \"text\"", "`stray_quotes`", "`literal`"),
             ("max_record_bytes = \"1 B\"", "`csv.max_record_bytes`", "`16 MiB`"),
         ];
         for (keys, place, allowed) in cases {

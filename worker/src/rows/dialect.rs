@@ -1,6 +1,6 @@
 //! How a file writes its records, made ready for the scan.
 
-use longshore_common::dataset::Csv;
+use longshore_common::dataset::{Csv, StrayQuotes};
 
 /// The characters that mean something.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +9,8 @@ pub(super) struct Dialect {
     pub(super) quote: Option<u8>,
     pub(super) escape: Option<u8>,
     pub(super) comment: Option<u8>,
+    /// Whether quotes inside unquoted fields may have a record rejected.
+    pub(super) checks_stray_quotes: bool,
 }
 
 impl Dialect {
@@ -18,6 +20,7 @@ impl Dialect {
             quote: csv.quote.0,
             escape: csv.escape.0,
             comment: csv.comment.0,
+            checks_stray_quotes: csv.stray_quotes == StrayQuotes::RejectAmbiguous,
         }
     }
 }

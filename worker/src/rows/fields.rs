@@ -40,6 +40,12 @@ impl Field {
         ((self.0 >> END_SHIFT) & ((1 << (FORM_SHIFT - END_SHIFT)) - 1)) as usize
     }
 
+    /// Its text, if it stands without quotes.
+    #[inline]
+    pub(super) fn plain(self, record: &[u8]) -> Option<&[u8]> {
+        (!self.is_quoted()).then(|| &record[self.start()..self.end()])
+    }
+
     fn is_escaped(self) -> bool {
         self.0 >> FORM_SHIFT == Form::Escaped as u64
     }

@@ -13,6 +13,7 @@ use super::{
     plan::RowPlan,
     reject::{Fault, Reject, RejectSummary},
     split::{Kind, Piece, Splitter},
+    stray_quotes::other_reading,
     text_check::{Flaw, first_flaw},
 };
 
@@ -171,6 +172,11 @@ impl Rows {
     #[inline]
     fn encode(&mut self, piece: &Piece<'_>, line: i32, out: &mut Output) -> Result<(), Fault> {
         match piece.kind {
+            Kind::Record if piece.has_quote => {
+                if let Some(other) = other_reading(piece.bytes, piece.fields, &self.plan.dialect) {
+                    return Err(Fault::Ambiguous(other));
+                }
+            }
             Kind::Record => {}
             Kind::NotText => return Err(self.not_text(piece)),
             Kind::Broken(breakage) => return Err(Fault::Broken(breakage)),
@@ -220,6 +226,7 @@ impl Rows {
             Fault::Broken(breakage) => {
                 (None, breakage.rule(), breakage.reason(self.plan.csv.max_record_bytes.0 as usize))
             }
+            Fault::Ambiguous(other) => (None, "quote_ambiguous", other.reason(piece.field_count)),
             Fault::NotText(flaw, column) => (column, flaw.rule(), flaw.reason().to_owned()),
             Fault::FieldCount { expected } => {
                 (None, "field_count", self.field_count_reason(piece.field_count, expected))

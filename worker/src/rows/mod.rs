@@ -3,7 +3,7 @@
 //!
 //! A chunk goes through `decode` (bytes → UTF-8), `split` with `scan` and `text_check` (text → records and their `fields`),
 //! `header` (names → columns) and `encode` with `column`, `value` and `rules` (fields → a tuple, or the fault that rejects the
-//! row); `file_rows` counts and limits. What all of them need of the spec is the `plan`.
+//! row); `stray_quotes` finds records that have two readings, and `file_rows` counts and limits. What all of them need of the spec is the `plan`.
 //! `records` and `value_test` show the same splitting and typing to inference.
 
 mod breakage;
@@ -27,6 +27,7 @@ mod rules;
 mod scan;
 mod spec_text;
 mod split;
+mod stray_quotes;
 #[cfg(test)]
 mod testing;
 mod text_check;

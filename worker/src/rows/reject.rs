@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{breakage::Breakage, column::ColumnFault, split::Piece, text_check::Flaw};
+use super::{
+    breakage::Breakage, column::ColumnFault, split::Piece, stray_quotes::OtherReading, text_check::Flaw,
+};
 
 /// How much of a rejected row's text is kept, in bytes.
 const MAX_RAW_BYTES: usize = 8 * 1024;
@@ -19,7 +21,7 @@ pub struct Reject {
     /// The row's text, at most 8 KiB: bytes that are not UTF-8 as U+FFFD, NUL as U+2400 (Postgres stores neither).
     pub raw: String,
     /// Short name of the rule, for counting: `field_count`, `required`, `type`, `range`, `encoding`, `nul_byte`,
-    /// `quote_text_after`, `quote_unclosed`, `record_too_long`, `min`, `max`, `allowed`, `pattern`, `max_length`.
+    /// `quote_text_after`, `quote_unclosed`, `quote_ambiguous`, `record_too_long`, `min`, `max`, `allowed`, `pattern`, `max_length`.
     pub rule: &'static str,
     /// What was expected, in words. Never holds a value of the file, so that it can be logged.
     pub reason: String,
@@ -50,6 +52,8 @@ impl fmt::Display for RejectSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Broken(Breakage),
+    /// Its stray quotes have two readings.
+    Ambiguous(OtherReading),
     /// With the index of the column in which the flaw stands, if it is one of the spec.
     NotText(Flaw, Option<usize>),
     /// The record has another number of fields.

@@ -11,6 +11,7 @@ use super::{
     explored::Explored,
     fields::Field,
     scan::{Edge, Found, Scan},
+    stray_quotes::NextQuote,
     text_check::TextCheck,
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Piece<'a> {
     pub(super) line: u64,
     /// Offset of its first byte in the input.
     pub(super) byte_offset: u64,
+    /// Of a record of text whose stray quotes are checked: it holds a quote somewhere.
+    pub(super) has_quote: bool,
     pub(super) kind: Kind,
 }
 
@@ -58,6 +61,7 @@ struct Span {
     start: usize,
     length: usize,
     line: u64,
+    has_quote: bool,
     kind: Kind,
 }
 
@@ -77,6 +81,7 @@ pub(super) struct Splitter {
     /// Bytes that have come and whose record is not finished: at most one record and one chunk.
     buffer: Vec<u8>,
     text_check: TextCheck,
+    next_quote: NextQuote,
     /// Where the current line begins in the buffer.
     start: usize,
     /// Offset of the buffer's first byte in the input.
@@ -90,6 +95,7 @@ impl Splitter {
             max_record_bytes,
             comment: dialect.comment,
             skip_lines,
+            next_quote: NextQuote::new(&dialect),
             scan: Scan::new(dialect),
             explored: Explored::nothing(),
             broken: None,
@@ -108,6 +114,7 @@ impl Splitter {
         // grows over many chunks is moved once.
         self.buffer.drain(..self.start);
         self.text_check.drained(self.start);
+        self.next_quote.drained(self.start);
         self.explored.drained(self.start);
         self.buffer_offset += self.start as u64;
         self.start = 0;
@@ -125,13 +132,14 @@ impl Splitter {
         if self.stage != Stage::Record && !self.reach_record() {
             return None;
         }
-        let Span { start, length, line, kind } = self.next_span(ended)?;
+        let Span { start, length, line, has_quote, kind } = self.next_span(ended)?;
         Some(Piece {
             bytes: &self.buffer[start..start + length],
             fields: self.scan.fields().kept(),
             field_count: self.scan.fields().count(),
             line,
             byte_offset: self.buffer_offset + start as u64,
+            has_quote,
             kind,
         })
     }
@@ -169,7 +177,8 @@ impl Splitter {
         let range = self.start..self.start + length;
         let is_text = self.text_check.is_text(&self.buffer, range.clone());
         let kind = if is_text { Kind::Record } else { Kind::NotText };
-        let span = Span { start: self.start, length, line: self.line, kind };
+        let has_quote = self.next_quote.is_in(&self.buffer, range.clone());
+        let span = Span { start: self.start, length, line: self.line, has_quote, kind };
         if self.scan.has_quotes() {
             self.line += line_breaks(&self.buffer[range]);
         }
@@ -179,7 +188,8 @@ impl Splitter {
 
     fn take_broken(&mut self, line_break: Option<usize>, window_length: usize, breakage: Breakage) -> Span {
         let length = line_break.unwrap_or(window_length);
-        let span = Span { start: self.start, length, line: self.line, kind: Kind::Broken(breakage) };
+        let kind = Kind::Broken(breakage);
+        let span = Span { start: self.start, length, line: self.line, has_quote: false, kind };
         self.explored.note(self.start, &self.scan);
         self.broken = None;
         if line_break.is_some() {

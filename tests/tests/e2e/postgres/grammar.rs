@@ -32,7 +32,7 @@ const fn alike(what: &'static str, input: &'static [u8], outcome: &'static str) 
     case(what, input, outcome, outcome)
 }
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 21] = [
     case(
         "a quote that does not open its field",
         b"a,b\n1,5\" pipe\n2,x\n",
@@ -44,6 +44,12 @@ const CASES: [Case; 20] = [
         b"a,b\n1,x\"y\"z\n",
         "(1, x\"y\"z)",
         "(1, xyz)",
+    ),
+    case(
+        "the same with a delimiter between them",
+        b"a,b\n1,x\n2\"y,z\"\n",
+        "(1, x) line 3: quote_ambiguous",
+        "fails: missing data for column \"b\"",
     ),
     case("a space before the opening quote", b"a,b\n1, \"x\"\n", "(1,  \"x\")", "(1,  x)"),
     case(

@@ -2,6 +2,7 @@
 
 mod plainly;
 mod splitting;
+mod stray_quotes;
 mod tables;
 mod whole_files;
 
