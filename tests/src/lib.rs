@@ -18,7 +18,7 @@ mod servers;
 mod stage;
 
 pub use figures::{Goal, append_line, median, rounded, thousands};
-pub use loans::{HEADER, loan_file, loan_line};
+pub use loans::{HEADER, gzip, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use process::Process;
 pub use progress::Progress;

@@ -1,5 +1,9 @@
 //! Loan applications of a test, written by hand.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+
 /// The header of a loan file, without line break.
 pub const HEADER: &str = ",SeriousDlqin2yrs,RevolvingUtilizationOfUnsecuredLines,age,\
     NumberOfTime30-59DaysPastDueNotWorse,DebtRatio,MonthlyIncome,NumberOfOpenCreditLinesAndLoans,\
@@ -18,4 +22,11 @@ pub fn loan_file(application_ids: impl IntoIterator<Item = u64>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The text as a gzip archive.
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).expect("a vector takes all");
+    encoder.finish().expect("a vector takes all")
 }

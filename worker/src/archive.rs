@@ -3,9 +3,12 @@
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use longshore_common::store::StoreError;
+use longshore_common::{
+    dataset::{Csv, HumanBytes},
+    store::StoreError,
+};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, rows::FileError};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -20,9 +23,8 @@ const FOREIGN_MAGICS: [(&[u8], &str); 3] = [
 /// A zstd archive may ask for a window of 8 MiB, which is what every decoder has to offer. More is memory that a
 /// stranger decides about.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// Past this, an archive must not be larger than its stored bytes by more than [`BOMB_RATIO`].
-const BOMB_MIN_BYTES: u64 = 1 << 30;
-const BOMB_RATIO: u64 = 1000;
+/// Up to here, an archive may have any ratio: a few equal lines have a large one.
+const RATIO_MIN_BYTES: u64 = 256 << 20;
 
 /// Bytes read at once, by loads and dry runs.
 pub(crate) const CHUNK_BYTES: usize = 128 << 10;
@@ -31,6 +33,8 @@ pub(crate) const CHUNK_BYTES: usize = 128 << 10;
 pub(crate) struct Content {
     form: Form,
     name: String,
+    max_bytes: HumanBytes,
+    max_ratio: u32,
     bytes_given: u64,
 }
 
@@ -47,9 +51,15 @@ enum Form {
 type Stored = BufReader<Chain<Cursor<Vec<u8>>, Source>>;
 
 impl Content {
-    /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true.
-    pub(crate) fn new(stored: Box<dyn Read + Send>, name: &str) -> Self {
-        Self { form: Form::Unread(Source { stored, bytes: 0 }), name: name.to_owned(), bytes_given: 0 }
+    /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true. `csv` bounds what it may become.
+    pub(crate) fn new(stored: Box<dyn Read + Send>, name: &str, csv: &Csv) -> Self {
+        Self {
+            form: Form::Unread(Source { stored, bytes: 0 }),
+            name: name.to_owned(),
+            max_bytes: csv.max_bytes,
+            max_ratio: csv.max_ratio,
+            bytes_given: 0,
+        }
     }
 
     /// Fills the chunk as far as there is content; zero bytes are its end.
@@ -62,15 +72,19 @@ impl Content {
             Form::Broken => 0,
         };
         self.bytes_given += length as u64;
-        let (stored, given) = (self.stored_bytes(), self.bytes_given);
-        if given > BOMB_MIN_BYTES && given / BOMB_RATIO > stored {
-            self.form = Form::Broken;
-            return Err(Failure::Archive(format!(
-                "the archive has given {given} bytes from {stored} stored ones: more than {BOMB_RATIO} times as many, \
-                 so reading stopped"
-            )));
-        }
+        self.check_bounds().inspect_err(|_| self.form = Form::Broken)?;
         Ok(length)
+    }
+
+    fn check_bounds(&self) -> Result<(), FileError> {
+        let (stored, given, limit) = (self.stored_bytes(), self.bytes_given, self.max_ratio);
+        if given > self.max_bytes.0 {
+            return Err(FileError::TooManyBytes { limit: self.max_bytes });
+        }
+        if given > RATIO_MIN_BYTES && given / u64::from(limit) > stored {
+            return Err(FileError::Ratio { given, stored, limit });
+        }
+        Ok(())
     }
 
     /// Bytes given so far, after decompression.
@@ -198,7 +212,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
         io::Seek::rewind(&mut file).unwrap();
-        let mut content = Content::new(Box::new(file), name);
+        let mut content = Content::new(Box::new(file), name, &Csv::default());
         let (mut text, mut chunk) = (Vec::new(), vec![0; 1000]);
         loop {
             match content.read_chunk(&mut chunk).map_err(|failure| failure.to_string())? {
@@ -256,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_put_down_once_it_has_given_a_gibibyte() {
+    fn an_archive_may_become_two_hundred_times_as_large_beyond_a_quarter_of_a_gibibyte() {
         // Zeros compress best: about 1030 to 1 by gzip, far more by zstd.
-        let zeros = io::repeat(0).take(BOMB_MIN_BYTES + (8 << 20));
+        let zeros = io::repeat(0).take(RATIO_MIN_BYTES + (8 << 20));
         let mut encoder = zstd::stream::read::Encoder::new(zeros, 1).unwrap();
         let mut archive = tempfile::tempfile().unwrap();
         io::copy(&mut encoder, &mut archive).unwrap();
         io::Seek::rewind(&mut archive).unwrap();
-        let mut content = Content::new(Box::new(archive), "bomb.csv.zst");
+        let mut content = Content::new(Box::new(archive), "bomb.csv.zst", &Csv::default());
         let mut chunk = vec![0; 1 << 20];
         let ended = loop {
             match content.read_chunk(&mut chunk) {
@@ -272,7 +286,7 @@ mod tests {
                 Err(failure) => break Err(failure.to_string()),
             }
         };
-        assert!(ended.unwrap_err().contains("1000 times"));
-        assert!(content.bytes_given <= BOMB_MIN_BYTES + (2 << 20));
+        assert!(ended.unwrap_err().contains("csv.max_ratio"));
+        assert!(content.bytes_given <= RATIO_MIN_BYTES + (2 << 20));
     }
 }

@@ -146,7 +146,7 @@ impl Reader {
 
     fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
         let open = self.store.open(&current.file.stored)?;
-        let mut content = Content::new(open.content, &current.file.stored.uri);
+        let mut content = Content::new(open.content, &current.file.stored.uri, self.plan.csv());
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);
         let mut totals = ReadTotals::default();
         loop {

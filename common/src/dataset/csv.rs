@@ -31,6 +31,12 @@ pub struct Csv {
     pub null: Vec<String>,
     /// A longer record is rejected; counted in UTF-8, whatever the file's encoding is.
     pub max_record_bytes: HumanBytes,
+    /// A file with more rows fails.
+    pub max_rows: u64,
+    /// A file with more bytes after decompression fails.
+    pub max_bytes: HumanBytes,
+    /// A file fails that decompression makes larger by more than this factor.
+    pub max_ratio: u32,
     /// What to do about columns of the file that the spec does not name.
     pub extra_columns: ExtraColumns,
     /// What to do about a record that quotes inside unquoted fields make ambiguous.
@@ -69,6 +75,9 @@ impl Default for Csv {
             encoding: FileEncoding::Auto,
             null: vec![String::new(), "NA".to_owned()],
             max_record_bytes: HumanBytes(1 << 20),
+            max_rows: 100_000_000,
+            max_bytes: HumanBytes(64 << 30),
+            max_ratio: 200,
             extra_columns: ExtraColumns::Fail,
             stray_quotes: StrayQuotes::RejectAmbiguous,
         }
@@ -92,6 +101,15 @@ impl Csv {
         self.check_characters()?;
         if !(1024..=16 << 20).contains(&self.max_record_bytes.0) {
             return Err(("csv.max_record_bytes", "allowed is `1 KiB` to `16 MiB`".to_owned()));
+        }
+        if self.max_rows == 0 || self.max_rows > i64::MAX as u64 {
+            return Err(("csv.max_rows", "allowed is one row or more".to_owned()));
+        }
+        if self.max_bytes.0 == 0 {
+            return Err(("csv.max_bytes", "allowed is one byte or more, such as `64 GiB`".to_owned()));
+        }
+        if self.max_ratio == 0 {
+            return Err(("csv.max_ratio", "allowed is 1 or more, such as 200".to_owned()));
         }
         Ok(())
     }

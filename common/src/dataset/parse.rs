@@ -169,12 +169,14 @@ required = true
         assert_eq!((csv.delimiter, csv.quote.0, csv.escape.0, csv.comment.0), (';', Some(b'\''), None, None));
         assert_eq!((csv.header, csv.skip_lines, csv.encoding), (HeaderLines(1), 0, FileEncoding::Auto));
         assert_eq!(csv.stray_quotes, StrayQuotes::RejectAmbiguous);
+        assert_eq!((csv.max_rows, csv.max_bytes.0, csv.max_ratio), (100_000_000, 64 << 30, 200));
     }
 
     #[test]
     fn every_key_about_the_files_is_read_and_stored() {
         let csv = "[csv]\ndelimiter = \"¦\"\nquote = \"'\"\nescape = \"\\\\\"\ncomment = \"#\"\n\
-                   header = 2\nskip_lines = 3\nencoding = \"Latin1\"\n[target]";
+                   header = 2\nskip_lines = 3\nencoding = \"Latin1\"\n\
+                   max_rows = 5\nmax_bytes = \"2 GiB\"\nmax_ratio = 50\nstray_quotes = \"literal\"\n[target]";
         let dataset = parse(&SMALLEST.replace("[target]", csv)).unwrap();
         let Csv { delimiter, quote, escape, comment, header, skip_lines, encoding, .. } = &dataset.csv;
         assert_eq!(
@@ -183,6 +185,8 @@ required = true
         );
         assert_eq!((*header, *skip_lines), (HeaderLines(2), 3));
         assert_eq!(String::from(*encoding), "windows-1252");
+        let bounds = (dataset.csv.max_rows, dataset.csv.max_bytes.0, dataset.csv.max_ratio);
+        assert_eq!((bounds, dataset.csv.stray_quotes), ((5, 2 << 30, 50), StrayQuotes::Literal));
         let stored = serde_json::to_value(&dataset).unwrap();
         assert_eq!(serde_json::from_value::<Dataset>(stored).unwrap(), dataset);
         for (header, lines) in [("true", 1), ("false", 0), ("0", 0), ("100", 100)] {
@@ -214,6 +218,11 @@ required = true
             ("encoding = \"utf-9\"", "`encoding`", "`windows-1252`"),
             ("encoding = \"iso-2022-kr\"", "`encoding`", "`auto`"),
             ("stray_quotes = \"text\"", "`stray_quotes`", "`literal`"),
+            ("max_rows = 0", "`csv.max_rows`", "one row"),
+            ("max_rows = -1", "`max_rows`", "-1"),
+            ("max_bytes = \"0 B\"", "`csv.max_bytes`", "`64 GiB`"),
+            ("max_bytes = 5", "`max_bytes`", "a string"),
+            ("max_ratio = 0", "`csv.max_ratio`", "200"),
             ("max_record_bytes = \"1 B\"", "`csv.max_record_bytes`", "`16 MiB`"),
         ];
         for (keys, place, allowed) in cases {

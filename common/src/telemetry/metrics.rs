@@ -45,7 +45,7 @@ pub(super) fn install(provider: &impl MeterProvider) {
         tasks_settled: counter("longshore.tasks.settled", "{task}", "Attempts that ended, by outcome"),
         rows_loaded: counter("longshore.rows.loaded", "{row}", "Rows committed to target tables"),
         rows_rejected: counter("longshore.rows.rejected", "{row}", "Rows committed to the reject table"),
-        bytes_read: counter("longshore.bytes.read", "By", "Bytes read from the file store, as stored"),
+        bytes_read: counter("longshore.bytes.read", "By", "Bytes of loaded files, after decompression"),
         load_duration: meter
             .f64_histogram("longshore.load.duration")
             .with_unit("s")
@@ -85,7 +85,7 @@ impl Metrics {
         self.add(|i| &i.rows_rejected, dataset, rows);
     }
 
-    /// Counts bytes that were read from the file store.
+    /// Counts bytes of files whose rows were committed, after decompression.
     pub fn bytes_read(self, dataset: &str, bytes: u64) {
         self.add(|i| &i.bytes_read, dataset, bytes);
     }

@@ -6,6 +6,7 @@ mod after_load;
 mod audits;
 mod bad_files;
 mod batches;
+mod bounds;
 mod changes;
 mod columns;
 mod commands;

@@ -1,16 +1,9 @@
 //! What `longshore validate` says is what a load does.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
-use flate2::{Compression, write::GzEncoder};
-use longshore_tests::{Finished, HEADER, Stage, loan_file, loan_line};
+use longshore_tests::{Finished, HEADER, Stage, gzip, loan_file, loan_line};
 use serde_json::Value;
-
-fn gzip(content: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content.as_bytes()).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// Files of every kind; none of them settles or changes.
 fn put_mixed_files(stage: &Stage) -> Vec<PathBuf> {

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use longshore_common::dataset::Csv;
+
 use crate::archive::Content;
 
 use super::error::InferError;
@@ -62,7 +64,7 @@ impl Sample {
         let unreadable = |reason: String| InferError::Unreadable { file: self.name.clone(), reason };
         let mut file = self.file.try_clone().map_err(|error| unreadable(error.to_string()))?;
         file.seek(SeekFrom::Start(0)).map_err(|error| unreadable(error.to_string()))?;
-        let mut content = Content::new(Box::new(file), &self.name);
+        let mut content = Content::new(Box::new(file), &self.name, &Csv::default());
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut left = self.max_bytes;
         while left > 0 {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use longshore_common::dataset::HumanBytes;
 use thiserror::Error;
 
 use super::{fields::MAX_FIELDS, reject::RejectSummary};
@@ -91,6 +92,34 @@ pub enum FileError {
         limit: f64,
         /// The first three rejects.
         first: Vec<RejectSummary>,
+    },
+    /// The file has more rows than `csv.max_rows`; reading stopped there.
+    #[error("the file has more than {limit} rows (csv.max_rows); split it, or raise the limit")]
+    TooManyRows {
+        /// `csv.max_rows`.
+        limit: u64,
+    },
+    /// The file has more bytes than `csv.max_bytes`; reading stopped there.
+    #[error(
+        "the file has more than {} after decompression (csv.max_bytes); split it, or raise the limit",
+        String::from(*limit)
+    )]
+    TooManyBytes {
+        /// `csv.max_bytes`.
+        limit: HumanBytes,
+    },
+    /// Decompression makes the file larger than `csv.max_ratio` allows; reading stopped there.
+    #[error(
+        "the archive has given {given} bytes from {stored} stored ones, more than {limit} times as many (csv.max_ratio); if that \
+         is right, raise the limit"
+    )]
+    Ratio {
+        /// Bytes after decompression.
+        given: u64,
+        /// Bytes read of the stored file.
+        stored: u64,
+        /// `csv.max_ratio`.
+        limit: u32,
     },
     /// A row begins on a line whose number the `_line` column cannot hold.
     #[error("the file has more than {} lines; split it", i32::MAX)]

@@ -133,6 +133,9 @@ impl Rows {
             self.header_lines -= 1;
             return if self.header_lines == 0 { self.take_names(piece, line) } else { Ok(()) };
         }
+        if self.counts.rows_read == self.plan.csv.max_rows {
+            return Err(FileError::TooManyRows { limit: self.plan.csv.max_rows });
+        }
         self.counts.rows_read += 1;
         match self.encode(piece, line, out) {
             Ok(()) => {

@@ -41,6 +41,11 @@ impl RowPlan {
         })
     }
 
+    /// How the files are written, and what bounds them.
+    pub(crate) fn csv(&self) -> &Csv {
+        &self.csv
+    }
+
     /// Names of the target columns in the order in which tuples carry them: the spec's columns, then `_file_id` (int8)
     /// and `_line` (int4).
     pub fn target_columns(&self) -> Vec<&str> {
