@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{Database, DatabaseConfig},
+    database::{self, Database, DatabaseConfig, Refused},
+    ledger,
     queue::{Queue, QueueConfig},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::output::WrongCall;
 
@@ -54,6 +56,9 @@ fn timeout(text: &str) -> Result<Duration, String> {
     if duration <= Duration::from_secs(3600) { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
+/// How often a service that waits looks whether the database is fit.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Waits for a start's connections, unless a signal ends the wait first.
 pub(crate) async fn unless_stopped<T>(
     stop: &CancellationToken,
@@ -90,6 +95,42 @@ impl ServerArgs {
     /// Checks the settings of both servers before it waits for either.
     pub(crate) fn checked(&self, application_name: &str) -> anyhow::Result<(Database, Queue)> {
         Ok((self.database.checked(application_name)?, Queue::new(&self.queue)?))
+    }
+
+    /// A pool of a command that publishes or loads: the database must be fit for it.
+    pub(crate) async fn working_pool(&self, database: &Database, size: usize) -> anyhow::Result<Pool> {
+        let pool = database.connected_pool(size, self.database.wait.connect_timeout).await?;
+        let prefix = &self.queue.amqp_prefix;
+        database.check_fitness(&pool, prefix).await?;
+        let session = database::session(&pool).await?;
+        let recorded = ledger::record_amqp_prefix(&session, prefix).await?;
+        session.give_back();
+        if recorded != *prefix {
+            // Another service was quicker.
+            database.check_fitness(&pool, prefix).await?;
+        }
+        Ok(pool)
+    }
+
+    /// The same for a service, which waits for as long as the database is not fit: until it is migrated, say.
+    pub(crate) async fn service_pool(&self, database: &Database, size: usize) -> anyhow::Result<Pool> {
+        let mut said = None;
+        loop {
+            let error = match self.working_pool(database, size).await {
+                Ok(pool) => {
+                    if said.is_some() {
+                        info!("the database is fit to be worked with now");
+                    }
+                    return Ok(pool);
+                }
+                Err(error) => error.downcast::<Refused>()?.to_string(),
+            };
+            if said.as_ref() != Some(&error) {
+                warn!("waiting until this is mended: {error}");
+                said = Some(error);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
 

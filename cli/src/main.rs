@@ -58,7 +58,6 @@ enum Command {
     Retry(retry::RetryArgs),
     Reload(undo::ReloadArgs),
     Unload(undo::UnloadArgs),
-    /// Exit with 0 if database and broker answer (for health checks)
     Health(health::HealthArgs),
     /// Write synthetic loan applications
     Sample(sample::SampleArgs),

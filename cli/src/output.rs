@@ -129,6 +129,14 @@ pub(crate) fn thousands(number: impl Into<i128>) -> String {
     if number < 0 { format!("-{grouped}") } else { grouped }
 }
 
+/// What the relay saw of the broker.
+pub(crate) fn broker_alarm(since: DateTime<Utc>) -> String {
+    format!(
+        "RabbitMQ is under a memory or disk alarm since {}: nothing is published until it ends",
+        time(since)
+    )
+}
+
 /// "1 task", "1,234 tasks".
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })

@@ -1,4 +1,4 @@
-//! Connections to Postgres: settings, TLS, pools, migrations.
+//! Connections to Postgres: URL and TLS, pools, what a session is given, migrations.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -6,28 +6,30 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
-    Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode,
+    RecyclingMethod, Runtime, Timeouts,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
-
-use crate::{
-    backoff,
-    ledger::{MIGRATION_KEY, SINGLE_CLASS},
-    tls,
+use tokio_postgres::{
+    NoTls,
+    config::SslMode,
+    error::{ErrorPosition, SqlState},
 };
 
+use crate::{backoff, error::chain, tls};
+
+mod fitness;
 mod listener;
+mod migration;
+mod opening;
 
+pub use fitness::ConnectionCounts;
 pub use listener::Listener;
-
-mod migrations {
-    refinery::embed_migrations!("../migrations");
-}
+pub use migration::{Migrated, migrate};
+use opening::Opening;
 
 /// Where the database is and how long a start waits for it.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +64,11 @@ pub struct SettingError {
     pub message: String,
 }
 
+/// Postgres answers, but is not to be used by this program: waiting helps only if somebody mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub(crate) String);
+
 impl Database {
     /// Checks the URL; connects to nothing.
     pub fn new(config: &DatabaseConfig, application_name: &str) -> Result<Self, SettingError> {
@@ -75,12 +82,10 @@ impl Database {
         }
         let tls = take_tls(&mut url).map_err(|error| refuse(format!("{error:#}")))?;
         let mut config = tokio_postgres::Config::from_str(url.as_str())
-            .map_err(|error| refuse(format!("not understood: {}", crate::error::chain(&error))))?;
-        let options = format!("{} -c TimeZone=UTC", config.get_options().unwrap_or_default());
+            .map_err(|error| refuse(format!("not understood: {}", chain(&error))))?;
         config
             .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .application_name(application_name)
-            .options(options.trim())
             .connect_timeout(Duration::from_secs(10))
             // A host that vanishes is noticed in half a minute. Without a limit on unanswered data: that would end a COPY which
             // Postgres does not read for a while, because it waits for a lock; loads have the stall limit.
@@ -90,8 +95,22 @@ impl Database {
         Ok(Self { config, tls })
     }
 
-    /// A pool of at most `size` connections, each made when it is first needed.
+    /// A pool of at most `size` connections, each made when it is first needed and closed when it was not used for a minute.
     pub fn pool(&self, size: usize) -> anyhow::Result<Pool> {
+        self.pool_of(size, Opening { settings: "", checks_schema: true })
+    }
+
+    /// One connection for signs of life. They need not survive a crash, and must not wait for a disk or a standby.
+    pub fn heartbeat_pool(&self) -> anyhow::Result<Pool> {
+        self.pool_of(1, Opening { settings: "SET synchronous_commit = off", checks_schema: true })
+    }
+
+    /// One connection, whatever schema the database has.
+    pub fn unchecked_pool(&self) -> anyhow::Result<Pool> {
+        self.pool_of(1, Opening { settings: "", checks_schema: false })
+    }
+
+    fn pool_of(&self, size: usize, opening: Opening) -> anyhow::Result<Pool> {
         // Fast checks only whether the connection is closed. It need not do more, though no recycling method rolls a
         // transaction back: a `Session` on which anything failed does not come back to the pool.
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -105,40 +124,35 @@ impl Database {
         let timeout = Some(Duration::from_secs(15));
         let pool = Pool::builder(manager)
             .max_size(size)
+            // Those that are not needed stay unused, and are closed.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { wait: timeout, create: timeout, recycle: timeout })
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    // The server ends a session whose host has vanished, and one whose client is gone while it waits for
-                    // a lock: that frees the lease which it holds. A plan that was kept from when the tables were small would
-                    // read them whole after a flood of files, until they are analyzed. The same would the default price of a random
-                    // read, that of a disk's arm, for each page of a listing that is looked up in a hundred thousand files.
-                    let settings = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-                                    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000; \
-                                    SET plan_cache_mode = force_custom_plan; SET random_page_cost = 1.1";
-                    client.batch_execute(settings).await.map_err(HookError::Backend)?;
-                    // Not every platform of the server has it, and without it the stall limit does the same later.
-                    let _ = client.batch_execute("SET client_connection_check_interval = 2000").await;
-                    Ok(())
-                })
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move { opening::open(client, opening).await.map_err(hook_error) })
             }))
             .build()?;
+        close_unused(&pool);
         Ok(pool)
     }
 
-    /// A pool whose server has answered once; waits for it up to `timeout`.
+    /// A pool whose server has answered once and is fit for this program; waits for the server up to `timeout`.
     pub async fn connected_pool(&self, size: usize, timeout: Duration) -> anyhow::Result<Pool> {
-        let pool = self.pool(size)?;
+        self.connected(self.pool(size)?, timeout).await
+    }
+
+    /// Waits up to `timeout` until the pool's server has answered.
+    pub async fn connected(&self, pool: Pool, timeout: Duration) -> anyhow::Result<Pool> {
         let what = format!("Postgres at {}", self.address());
-        backoff::wait_for(&what, timeout, is_final, || async {
-            match pool.get().await {
-                Ok(_) => Ok(()),
-                Err(PoolError::Backend(error)) => Err(error.into()),
-                Err(error) => Err(error.into()),
-            }
-        })
-        .await?;
-        Ok(pool)
+        let waiting = backoff::wait_for(&what, timeout, is_final, async || match pool.get().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(pool_error(error)),
+        });
+        match waiting.await {
+            Ok(()) => Ok(pool),
+            // The server has answered: it says all itself.
+            Err(error) => Err(error.downcast::<Refused>().map_or_else(|error| error, Into::into)),
+        }
     }
 
     /// Host and port, without user or password.
@@ -188,33 +202,41 @@ fn is_final(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref)
             .is_some_and(|inner| inner.is::<rustls::Error>());
-        refused_by_server || bad_certificate
+        refused_by_server || bad_certificate || cause.is::<Refused>()
     })
 }
 
-/// What the migration did.
-#[derive(Debug)]
-pub struct Migrated {
-    /// Versions applied now, as `V1__name`.
-    pub applied: Vec<String>,
+/// How long a connection may be unused: idle workers must leave room for a scanner that starts.
+const UNUSED_LIMIT: Duration = Duration::from_secs(50);
+const LOOK_FOR_UNUSED_EVERY: Duration = Duration::from_secs(10);
+
+fn close_unused(pool: &Pool) {
+    let pool = pool.weak();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_FOR_UNUSED_EVERY).await;
+            let Some(pool) = pool.upgrade() else { break };
+            pool.retain(|_, metrics| metrics.last_used() < UNUSED_LIMIT);
+        }
+    });
 }
 
-/// Creates or upgrades schema and views. Safe to repeat, and by several at once: an advisory lock makes them queue.
-pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
-    let mut connection = Object::take(pool.get().await?);
-    let client: &mut tokio_postgres::Client = &mut connection;
-    client
-        .execute("SELECT pg_advisory_lock($1, $2)", &[&SINGLE_CLASS, &MIGRATION_KEY])
-        .await
-        .context("waiting for the migration lock")?;
-    // The history lives with what it describes; the schema is made first, so that the table can be in it.
-    client.batch_execute("CREATE SCHEMA IF NOT EXISTS longshore; SET search_path = longshore").await?;
-    let mut runner = migrations::migrations::runner();
-    runner.set_migration_table_name("schema_history");
-    let report =
-        runner.run_async(client).await.context("a migration failed; the database is as it was before it")?;
-    // The lock goes with the session, which is dropped here.
-    Ok(Migrated { applied: report.applied_migrations().iter().map(ToString::to_string).collect() })
+/// A hook takes text or an error of the driver; only what is refused is text.
+fn hook_error(error: anyhow::Error) -> HookError {
+    match error.downcast::<tokio_postgres::Error>() {
+        Ok(error) => HookError::Backend(error),
+        Err(error) => HookError::Message(chain(error.as_ref()).into()),
+    }
+}
+
+/// The pool's error in our words, with what Postgres said as its cause.
+fn pool_error(error: PoolError) -> anyhow::Error {
+    match error {
+        PoolError::PostCreateHook(HookError::Message(text)) => Refused(text.into_owned()).into(),
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+        PoolError::Timeout(_) => anyhow!("no connection to Postgres within 15 s"),
+        error => error.into(),
+    }
 }
 
 /// A pooled connection that is closed when it is dropped, unless it is given back.
@@ -224,8 +246,8 @@ pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
 pub struct Session(Option<Object>);
 
 /// Takes a connection out of the pool.
-pub async fn session(pool: &Pool) -> Result<Session, PoolError> {
-    Ok(Session(Some(pool.get().await?)))
+pub async fn session(pool: &Pool) -> anyhow::Result<Session> {
+    Ok(Session(Some(pool.get().await.map_err(pool_error)?)))
 }
 
 impl Session {
@@ -267,4 +289,17 @@ impl DerefMut for Session {
 /// resources, an operator's intervention, and locks that were not to be had.
 pub fn is_transient(state: &SqlState) -> bool {
     matches!(&state.code()[..2], "08" | "40" | "53" | "57") || *state == SqlState::LOCK_NOT_AVAILABLE
+}
+
+/// Whether a statement of ours met a table or a column that is not there: program and schema do not belong together for now,
+/// and no file is at fault. New sessions are refused then, until one of the two has followed the other.
+pub fn is_of_another_schema(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else { return false };
+    match *error.code() {
+        // In any language, the name stands in the message.
+        SqlState::UNDEFINED_TABLE => error.message().contains("longshore."),
+        // COPY's own complaint of a target's column names no place in a statement, and a trigger's one in another statement.
+        SqlState::UNDEFINED_COLUMN => matches!(error.position(), Some(ErrorPosition::Original(_))),
+        _ => false,
+    }
 }

@@ -29,13 +29,22 @@ pub struct Relay {
     publisher: Option<Publisher>,
     /// The broker failed the last time that it was spoken to.
     is_cut_off: bool,
+    /// Whether an alarm of the broker is recorded; `None`: to be read.
+    is_alarm_recorded: Option<bool>,
     lost: LostMessages,
 }
 
 impl Relay {
     /// A relay that is not connected yet. Another that holds the lock and is silent for `stall_limit` loses it.
     pub fn new(queue: Queue, stall_limit: Duration) -> Self {
-        Self { queue, stall_limit, publisher: None, is_cut_off: false, lost: LostMessages::default() }
+        Self {
+            queue,
+            stall_limit,
+            publisher: None,
+            is_cut_off: false,
+            is_alarm_recorded: None,
+            lost: LostMessages::default(),
+        }
     }
 
     /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
@@ -44,6 +53,29 @@ impl Relay {
     /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
     /// connection to the broker where the old one is of no more use.
     pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
+        if self.is_alarm_recorded.is_none() {
+            let is_recorded = answered(ledger::broker_alarm_since(client)).await?.is_some();
+            self.is_alarm_recorded = Some(is_recorded);
+            // The relay that recorded it is gone perhaps: publishing tells whether it lasts.
+            self.is_cut_off |= is_recorded;
+        }
+        let published = self.publish_until_done(client, stop).await;
+        self.record_alarm(client).await?;
+        published
+    }
+
+    /// Only publishing shows an alarm, so that `status` and `health` are told of it here.
+    async fn record_alarm(&mut self, client: &Client) -> anyhow::Result<()> {
+        let Some(publisher) = &self.publisher else { return Ok(()) };
+        let is_alarmed = publisher.is_blocked();
+        if self.is_alarm_recorded != Some(is_alarmed) && !client.is_closed() {
+            answered(ledger::record_broker_alarm(client, is_alarmed)).await?;
+            self.is_alarm_recorded = Some(is_alarmed);
+        }
+        Ok(())
+    }
+
+    async fn publish_until_done(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
         // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
         let has_work =
@@ -130,7 +162,7 @@ impl Relay {
             ledger::mark_published(client, &tasks.iter().collect::<Vec<_>>()).await?;
             edge::pass("relay::after_mark")?;
         }
-        let Published { confirmed, error } = self.publish(&messages).await?;
+        let Published { confirmed, error } = self.publish(tasks[0].installation, &messages).await?;
         edge::pass("relay::after_confirm")?;
         // Confirm, then mark: a crash in between publishes once more, which a worker sees and shrugs off. The other way
         // round, a task would count as published that no broker ever took.
@@ -143,9 +175,13 @@ impl Relay {
         error.map_or(Ok(confirmed.len() as u64), Err)
     }
 
-    async fn publish(&mut self, messages: &[(Uuid, Option<String>)]) -> anyhow::Result<Published> {
+    async fn publish(
+        &mut self,
+        installation: Uuid,
+        messages: &[(Uuid, Option<String>)],
+    ) -> anyhow::Result<Published> {
         let mut publisher = self.take_publisher().await?;
-        let published = publisher.publish(messages).await;
+        let published = publisher.publish(installation, messages).await;
         self.publisher = Some(publisher);
         self.is_cut_off |= published.as_ref().is_ok_and(|published| published.error.is_some());
         published

@@ -193,7 +193,8 @@ fn numbered(row: Option<u64>) -> String {
 /// By SQLSTATE class; an error without SQLSTATE is a lost connection.
 fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
     let Some(state) = error.code() else { return Verdict::Retry };
-    if database::is_transient(state) { Verdict::Retry } else { Verdict::Fail }
+    let is_transient = database::is_transient(state) || database::is_of_another_schema(error);
+    if is_transient { Verdict::Retry } else { Verdict::Fail }
 }
 
 fn describe(error: &DbError) -> String {

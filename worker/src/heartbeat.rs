@@ -59,6 +59,12 @@ impl Drop for Listed {
     }
 }
 
+/// Makes sure that the heartbeat has its connection. One that was closed because nothing was loaded is made anew.
+pub(crate) async fn connect(pool: &Pool) -> anyhow::Result<()> {
+    let connecting = database::session(pool).await.context("the heartbeat has no connection to Postgres");
+    connecting.map(database::Session::give_back)
+}
+
 /// Beats until it is aborted. Uses a connection of its own, because a load's connection is inside COPY.
 pub(crate) async fn beat(pool: Pool, loads: RunningLoads) {
     let mut wait = EVERY;

@@ -55,9 +55,9 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
         give_up: CancellationToken::new(),
         config,
     });
-    let heart = tokio::spawn(heartbeat::beat(pools.heartbeat, shared.running.clone()));
+    let heart = tokio::spawn(heartbeat::beat(pools.heartbeat.clone(), shared.running.clone()));
     info!(worker = %shared.worker_name, concurrency = shared.config.concurrency, "worker started");
-    let reason = consume(&shared, queue).await;
+    let reason = consume(&shared, queue, &pools.heartbeat).await;
     // Nothing runs any more whose progress it could tell.
     heart.abort();
     let why = match reason {
@@ -69,12 +69,15 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
 }
 
 /// Consumes; a lost consumer is opened again, and loads that run then go on.
-async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
+async fn consume(shared: &Arc<Shared>, queue: &Queue, heartbeat_pool: &Pool) -> StopReason {
     let mut loads = JoinSet::new();
     let mut backoff = Backoff::up_to(REOPEN_LIMIT);
     let mut reminder = Reminder::default();
     loop {
-        let opening = TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency);
+        let opening = async {
+            heartbeat::connect(heartbeat_pool).await?;
+            TaskConsumer::open(queue, &shared.worker_name, shared.config.concurrency).await
+        };
         let opened = tokio::select! {
             opened = opening => opened,
             () = shared.stop.cancelled() => {
@@ -87,7 +90,7 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
             Ok(mut consumer) => {
                 info!("consuming");
                 reminder.clear();
-                match receive(shared, &mut consumer, queue, &mut loads).await {
+                match receive(shared, &mut consumer, queue, heartbeat_pool, &mut loads).await {
                     Ok(reason) => {
                         finish(shared, &mut loads, Some(consumer)).await;
                         return reason;
@@ -101,7 +104,7 @@ async fn consume(shared: &Arc<Shared>, queue: &Queue) -> StopReason {
             Err(error) => error,
         };
         if reminder.is_due() {
-            warn!(loads = loads.len(), "lost the queue, trying again until it works; loads go on: {error:#}");
+            warn!(loads = loads.len(), "cannot consume, trying again until it works; loads go on: {error:#}");
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.next_wait_after(since.elapsed())) => {}
@@ -118,6 +121,7 @@ async fn receive(
     shared: &Arc<Shared>,
     consumer: &mut TaskConsumer,
     queue: &Queue,
+    heartbeat_pool: &Pool,
     loads: &mut JoinSet<()>,
 ) -> anyhow::Result<StopReason> {
     let mut drain = DrainCheck::default();
@@ -130,7 +134,14 @@ async fn receive(
             // takes up a place of the prefetch, which only a new channel frees.
             Some(ended) = loads.join_next(), if !loads.is_empty() => ended.context("a load ended abnormally")?,
             received = consumer.next() => {
-                loads.spawn(task::handle(shared.clone(), received?).in_current_span());
+                let received = received?;
+                // Nothing is claimed without it: a load that nobody hears of is taken for hung. What was received goes back to
+                // the queue then, with its channel.
+                tokio::select! {
+                    connected = heartbeat::connect(heartbeat_pool) => connected?,
+                    () = shared.stop.cancelled() => return Ok(StopReason::Told),
+                }
+                loads.spawn(task::handle(shared.clone(), received).in_current_span());
             }
             _ = look.tick(), if shared.config.drain && loads.is_empty() => {
                 let ready = consumer.ready(queue).await?;

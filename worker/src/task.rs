@@ -175,11 +175,24 @@ async fn work(shared: &Shared, received: &Received, is_alone: bool) -> Dealt {
             return Dealt::NotYetAlone;
         }
         ClaimOutcome::Unknown => {
+            say_unknown(&session, received).await;
             session.give_back();
-            warn!("no such task; its message goes to the dead-letter queue");
             Answer::DeadLetter
         }
     })
+}
+
+/// Says why the message is none of ours, as far as that can be told.
+async fn say_unknown(session: &Session, received: &Received) {
+    let asking = tokio::time::timeout(SETTLE_TIMEOUT, ledger::installation_id(session)).await;
+    match (received.installation, asking) {
+        (Some(theirs), Ok(Ok(ours))) if theirs != ours => warn!(
+            %theirs, %ours,
+            "a message of another installation: two databases share the queues of one prefix, and each needs its own \
+             LONGSHORE_AMQP_PREFIX (or the broker still has messages of an earlier database); it goes to the dead-letter queue"
+        ),
+        _ => warn!("no such task; its message goes to the dead-letter queue"),
+    }
 }
 
 /// Loads a claimed task and settles it; when this returns, the task is settled or somebody else's.

@@ -12,9 +12,12 @@ pub(crate) struct MigrateArgs {
 }
 
 pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
-    let pool = args.servers.pool("longshore migrate", 1).await?;
+    let database = args.servers.checked("longshore migrate")?;
+    let pool = database.connected(database.unchecked_pool()?, args.servers.wait.connect_timeout).await?;
     let migrated = database::migrate(&pool).await?;
-    if migrated.applied.is_empty() {
+    if migrated.is_newer {
+        output::print("the schema is newer than this program, and works with it")?;
+    } else if migrated.applied.is_empty() {
         output::print("the schema is up to date")?;
     }
     for migration in migrated.applied {

@@ -81,7 +81,7 @@ pub(super) async fn scan_all(
     let command = if options.mode == ScanMode::Audit { "longshore audit" } else { "longshore scan" };
     let (database, queue) = servers.checked(command)?;
     let stop = shutdown::on_signal()?;
-    let pool = database.connected_pool(1, servers.database.wait.connect_timeout).await?;
+    let pool = servers.working_pool(&database, 1).await?;
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
     for dataset in chosen(&pool, dataset).await? {
         match scan_one(&pool, &dataset, options, &stop, quiet).await {

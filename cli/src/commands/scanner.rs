@@ -19,7 +19,7 @@ pub(crate) async fn run(args: ScannerArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
     let timeout = args.servers.database.wait.connect_timeout;
     let connecting = async {
-        let pool = database.connected_pool(POOL_SIZE, timeout).await?;
+        let pool = args.servers.service_pool(&database, POOL_SIZE).await?;
         queue.wait_until_ready(timeout).await?;
         Ok(pool)
     };

@@ -36,6 +36,9 @@ struct Status {
     overview: Overview,
     /// `None` if RabbitMQ does not answer.
     queue: Option<QueueCounts>,
+    /// Publishing waits for the end of RabbitMQ's alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker_alarm_since: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
 }
@@ -57,10 +60,11 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let client = pool.get().await?;
     let overview = ledger::overview(&client).await?;
+    let broker_alarm_since = ledger::broker_alarm_since(&client).await?;
     let failing = ledger::failing_datasets(&client).await?.into_iter().map(failing).collect();
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing };
+    let status = Status { overview, queue: counts.as_ref().ok().copied(), broker_alarm_since, failing };
     if args.json {
         output::print_json(&status)?;
     } else {
@@ -106,6 +110,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
         }
     }
     output::print(&table.to_string())?;
+    if let Some(since) = status.broker_alarm_since {
+        output::print(&output::broker_alarm(since))?;
+    }
     for Failing { dataset: FailingDataset { dataset, kind, since, error, .. }, next_time } in &status.failing
     {
         output::print(&format!(

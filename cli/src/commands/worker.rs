@@ -19,13 +19,22 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
     let timeout = args.servers.database.wait.connect_timeout;
     let connecting = async {
-        let load_pool = database.connected_pool(usize::from(args.config.concurrency), timeout).await?;
+        let size = usize::from(args.config.concurrency);
+        // With --drain, it is a command that ends.
+        let load_pool = if args.config.drain {
+            args.servers.working_pool(&database, size).await?
+        } else {
+            args.servers.service_pool(&database, size).await?
+        };
         queue.wait_until_ready(timeout).await?;
         Ok(load_pool)
     };
     let Some(load_pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
-    let pools =
-        Pools { load: load_pool, books: database.pool(BOOKS_POOL_SIZE)?, heartbeat: database.pool(1)? };
+    let pools = Pools {
+        load: load_pool,
+        books: database.pool(BOOKS_POOL_SIZE)?,
+        heartbeat: database.heartbeat_pool()?,
+    };
     longshore_worker::run(pools, &queue, args.config, stop).await;
     Ok(ExitCode::SUCCESS)
 }

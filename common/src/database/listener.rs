@@ -10,7 +10,10 @@ use futures_util::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, NoTls};
 
-use super::Database;
+use super::{
+    Database,
+    opening::{self, Opening},
+};
 
 /// A connection that listens on one channel. After an error it is of no more use: drop it and open another, and look for what
 /// was missed in between.
@@ -42,9 +45,12 @@ impl Database {
                 (client, messages(connection))
             }
         };
-        let statement = format!("LISTEN {channel}");
+        let listening = async {
+            opening::open(&client, Opening { settings: "", checks_schema: false }).await?;
+            anyhow::Ok(client.batch_execute(&format!("LISTEN {channel}")).await?)
+        };
         tokio::select! {
-            listening = client.batch_execute(&statement) => listening?,
+            listening = listening => listening?,
             // The connection moves only while its messages are awaited.
             error = until_lost(&mut messages) => return Err(error),
         }

@@ -8,6 +8,7 @@ mod claims;
 mod datasets;
 mod files;
 mod history;
+mod installation;
 mod leases;
 mod listing;
 mod loads;
@@ -46,6 +47,10 @@ pub use history::{
     AttemptRecord, FileVersion, History, LastLook, NewerVersion, Subject, TaskHistory, WaitingBatch,
     file_history, last_looks, moved_from, task_history,
 };
+pub use installation::{
+    amqp_prefix, broker_alarm_since, installation_id, record_amqp_prefix, record_broker_alarm,
+};
+pub(crate) use installation::{schema_version, works_with};
 pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};

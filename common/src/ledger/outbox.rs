@@ -24,6 +24,8 @@ pub struct Unpublished {
     pub attempt: i32,
     /// Since when it is due. Whatever makes it NEW again, or due later, gives it another.
     pub due_time: DateTime<Utc>,
+    /// The installation that it belongs to, for its message.
+    pub installation: Uuid,
     /// W3C trace context of the scan that made it.
     pub traceparent: Option<String>,
 }
@@ -32,7 +34,8 @@ pub struct Unpublished {
 pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent,
+                    (SELECT id FROM longshore.installation)
              FROM longshore.task
              JOIN longshore.dataset ON dataset.id = task.dataset_id
              WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
@@ -47,6 +50,7 @@ pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>
         attempt: row.get(2),
         due_time: row.get(3),
         traceparent: row.get(4),
+        installation: row.get(5),
     };
     Ok(rows.iter().map(task).collect())
 }

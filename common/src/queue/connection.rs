@@ -114,15 +114,37 @@ impl Queue {
     /// Waits until the broker answers, and declares exchange and queues.
     pub async fn wait_until_ready(&self, timeout: Duration) -> anyhow::Result<()> {
         let what = format!("RabbitMQ at {}", self.address());
+        backoff::wait_for(&what, timeout, is_final, || self.declare()).await?;
+        Ok(())
+    }
+
+    async fn declare(&self) -> anyhow::Result<QueueCounts> {
+        let (link, _channel, counts) = self.open("longshore start").await?;
+        link.say_farewell().await;
+        Ok(counts)
+    }
+
+    /// Waits until the broker answers; declares only what no service has declared yet.
+    pub async fn wait_until_answering(&self, timeout: Duration) -> anyhow::Result<()> {
+        let what = format!("RabbitMQ at {}", self.address());
         backoff::wait_for(&what, timeout, is_final, || self.counts()).await?;
         Ok(())
     }
 
-    /// Connects, declares, and reads how many messages and consumers the task queue has.
+    /// Connects and reads how many messages and consumers the task queue has.
     pub async fn counts(&self) -> anyhow::Result<QueueCounts> {
-        let (link, _channel, counts) = self.open("longshore status").await?;
-        link.say_farewell().await;
-        Ok(counts)
+        let asking = async {
+            let link = self.connect("longshore status").await?;
+            let channel = link.connection.create_channel().await?;
+            let counts = topology::counts(&channel, &self.names).await;
+            link.say_farewell().await;
+            Ok(counts)
+        };
+        match within(OPEN_LIMIT, asking).await? {
+            Ok(counts) => Ok(counts),
+            Err(error) if is_missing(&error) => self.declare().await,
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -142,6 +164,11 @@ pub(super) async fn within<T>(
 ) -> anyhow::Result<T> {
     let answered = tokio::time::timeout(limit, answer).await;
     answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", limit.as_secs())))
+}
+
+/// Whether the broker has no such queue.
+fn is_missing(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == 404)
 }
 
 /// Whether waiting would not mend this: wrong credentials or virtual host, a queue of other arguments, a bad certificate.

@@ -35,6 +35,8 @@ pub struct Received {
     pub task_id: Uuid,
     /// A worker had it before, and lost its channel or gave it back.
     pub is_redelivered: bool,
+    /// The installation that published it, if it says so.
+    pub installation: Option<Uuid>,
     /// The W3C trace context in its headers, unchecked.
     pub traceparent: Option<String>,
     /// What answers the broker.
@@ -72,6 +74,7 @@ impl TaskConsumer {
                     return Ok(Received {
                         task_id: message.task_id,
                         is_redelivered: delivery.redelivered,
+                        installation: message.installation,
                         traceparent,
                         receipt: Receipt(delivery.acker),
                     });
@@ -85,9 +88,10 @@ impl TaskConsumer {
         }
     }
 
-    /// How many messages wait for a worker.
+    /// How many messages wait for a worker. A queue that was deleted is an error, and declared when a consumer is opened.
     pub async fn ready(&self, queue: &Queue) -> anyhow::Result<u32> {
-        topology::ready(&self.channel, &queue.names).await
+        let asking = topology::counts(&self.channel, &queue.names);
+        Ok(within(ANSWER_LIMIT, async { Ok(asking.await?) }).await?.ready)
     }
 
     /// Asks the broker for no more messages; those in hand can still be answered.

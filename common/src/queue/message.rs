@@ -1,17 +1,20 @@
 //! What a message says: which task to look at, and nothing that a worker believes.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
 use uuid::Uuid;
 
 const VERSION: u32 = 1;
 
 /// A message's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct TaskMessage {
     version: u32,
     /// The task to look up in Postgres.
     pub(super) task_id: Uuid,
+    /// The installation that published it; earlier programs did not say.
+    #[serde(default)]
+    pub(super) installation: Option<Uuid>,
 }
 
 /// A message that is none of ours, or of a version that we do not know.
@@ -26,14 +29,10 @@ pub(super) enum MalformedMessage {
 }
 
 impl TaskMessage {
-    /// A message for a task.
-    pub(super) fn new(task_id: Uuid) -> Self {
-        Self { version: VERSION, task_id }
-    }
-
-    /// The body's bytes.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        format!(r#"{{"version":{},"task_id":"{}"}}"#, self.version, self.task_id).into_bytes()
+    /// The body of a message for a task.
+    pub(super) fn body(task_id: Uuid, installation: Uuid) -> Vec<u8> {
+        format!(r#"{{"version":{VERSION},"task_id":"{task_id}","installation":"{installation}"}}"#)
+            .into_bytes()
     }
 
     /// Reads a body.
@@ -52,8 +51,17 @@ mod tests {
 
     #[test]
     fn a_message_reads_back_as_it_was_written() {
-        let message = TaskMessage::new(Uuid::now_v7());
-        assert_eq!(TaskMessage::from_bytes(&message.to_bytes()).unwrap(), message);
+        let (task_id, installation) = (Uuid::now_v7(), Uuid::new_v4());
+        let message = TaskMessage::from_bytes(&TaskMessage::body(task_id, installation)).unwrap();
+        assert_eq!((message.task_id, message.installation), (task_id, Some(installation)));
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_program_names_its_task() {
+        let task_id = Uuid::now_v7();
+        let body = format!(r#"{{"version":1,"task_id":"{task_id}"}}"#);
+        let message = TaskMessage::from_bytes(body.as_bytes()).unwrap();
+        assert_eq!((message.task_id, message.installation), (task_id, None));
     }
 
     #[test]

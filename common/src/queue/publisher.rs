@@ -59,15 +59,19 @@ impl Publisher {
         self.is_spent || !self.link.connection.status().connected()
     }
 
-    /// Publishes the tasks, each with its W3C trace context. All are sent before the first confirm is awaited.
+    /// Publishes tasks of an installation, each with its W3C trace context. All are sent before the first confirm is awaited.
     ///
     /// A task whose message was not sent, returned as unroutable, refused, or not confirmed in time, is not among the
     /// confirmed. After an error, or a returned message, this publisher [is spent](Self::is_spent).
-    pub async fn publish(&mut self, tasks: &[(Uuid, Option<String>)]) -> anyhow::Result<Published> {
+    pub async fn publish(
+        &mut self,
+        installation: Uuid,
+        tasks: &[(Uuid, Option<String>)],
+    ) -> anyhow::Result<Published> {
         ensure!(!self.is_blocked(), "the broker takes no messages: it is under a memory or disk alarm");
         // Until all is well. Whatever ends this early leaves messages that nobody waits for.
         self.is_spent = true;
-        let (pending, mut error) = self.send_all(tasks).await;
+        let (pending, mut error) = self.send_all(installation, tasks).await;
         edge::pass("relay::after_publish")?;
         let (confirmed, unconfirmed) = collect(pending).await;
         error = error.or(unconfirmed);
@@ -77,13 +81,15 @@ impl Publisher {
 
     async fn send_all(
         &self,
+        installation: Uuid,
         tasks: &[(Uuid, Option<String>)],
     ) -> (Vec<(Uuid, PublisherConfirm)>, Option<anyhow::Error>) {
         // Under an alarm a publish hangs as well as its confirm.
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut pending = Vec::with_capacity(tasks.len());
         for (task_id, traceparent) in tasks {
-            match timeout_at(deadline, self.send(*task_id, traceparent.as_deref())).await {
+            let sending = self.send(installation, *task_id, traceparent.as_deref());
+            match timeout_at(deadline, sending).await {
                 Ok(Ok(confirm)) => pending.push((*task_id, confirm)),
                 Ok(Err(error)) => return (pending, Some(error.into())),
                 Err(_) => {
@@ -94,7 +100,12 @@ impl Publisher {
         (pending, None)
     }
 
-    async fn send(&self, task_id: Uuid, traceparent: Option<&str>) -> lapin::Result<PublisherConfirm> {
+    async fn send(
+        &self,
+        installation: Uuid,
+        task_id: Uuid,
+        traceparent: Option<&str>,
+    ) -> lapin::Result<PublisherConfirm> {
         let mut headers = FieldTable::default();
         if let Some(traceparent) = traceparent {
             headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.into()));
@@ -105,13 +116,13 @@ impl Publisher {
             .with_message_id(task_id.to_string().into())
             .with_headers(headers);
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let body = TaskMessage::new(task_id).to_bytes();
+        let body = TaskMessage::body(task_id, installation);
         self.channel
             .basic_publish(self.queue.names.exchange.clone(), TASKS_KEY.into(), options, &body, properties)
             .await
     }
 
-    /// How many messages wait for a worker.
+    /// How many messages wait for a worker; declares what is missing.
     pub async fn ready(&self) -> anyhow::Result<u32> {
         topology::ready(&self.channel, &self.queue.names).await
     }

@@ -64,6 +64,13 @@ pub(super) async fn declare(channel: &Channel, names: &Names) -> lapin::Result<Q
     Ok(QueueCounts { ready: tasks.message_count(), consumers: tasks.consumer_count() })
 }
 
+/// Asks for the task queue and declares nothing. If it is missing, the broker closes the channel.
+pub(super) async fn counts(channel: &Channel, names: &Names) -> lapin::Result<QueueCounts> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    let tasks = channel.queue_declare(names.tasks.clone(), options, FieldTable::default()).await?;
+    Ok(QueueCounts { ready: tasks.message_count(), consumers: tasks.consumer_count() })
+}
+
 /// How many messages wait for a worker; declares what is missing.
 pub(super) async fn ready(channel: &Channel, names: &Names) -> anyhow::Result<u32> {
     Ok(within(ANSWER_LIMIT, async { Ok(declare(channel, names).await?) }).await?.ready)

@@ -50,8 +50,9 @@ impl LogFilter {
         }
         let directives = Targets::new()
             .with_default(level.min(DEPENDENCIES_DEFAULT))
-            // It logs as an error what it returns as one, and we report that.
+            // They log as errors what they return as ones, and we report that.
             .with_target("lapin", LevelFilter::OFF)
+            .with_target("deadpool", LevelFilter::OFF)
             .with_target(OURS, level)
             .with_targets(targets);
         Ok(Self { directives })

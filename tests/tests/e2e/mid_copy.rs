@@ -32,7 +32,7 @@ pub(crate) async fn backend(stage: &Stage) -> i64 {
 
 /// Waits until the worker, which has lost its consumer, has another one.
 pub(crate) async fn assert_consumes_again(stage: &Stage, worker: &Process) {
-    worker.logs("lost the queue").await;
+    worker.logs("cannot consume").await;
     eventually("consuming again", || async { worker.log().matches("consuming").count() >= 2 }).await;
     eventually("one consumer", || async { stage.consumers().await == 1 }).await;
 }

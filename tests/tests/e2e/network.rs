@@ -115,7 +115,7 @@ async fn a_load_commits_while_nothing_reaches_rabbitmq_and_the_worker_consumes_a
     // A connection on which nothing comes for two heartbeats is lost.
     let (proxy, worker) = worker_behind_broker_proxy(&stage, "?heartbeat=1").await;
     proxy.stall(true);
-    worker.logs("lost the queue").await;
+    worker.logs("cannot consume").await;
     mid_copy::assert_loads_once(&stage, &["LOADED"]).await;
     proxy.stall(false);
     mid_copy::assert_consumes_again(&stage, &worker).await;

@@ -171,7 +171,7 @@ async fn a_worker_whose_queue_is_deleted_in_mid_load_commits_and_consumes_again(
     stage.scan().await;
     let worker = stage.worker_in_mid_load(&[]).await;
     delete_queue(&stage).await;
-    worker.logs("lost the queue").await;
+    worker.logs("cannot consume").await;
     assert_eq!(stage.loans().await.0, 0);
     eventually("a second consumer", || async { worker.log().matches("consuming").count() == 2 }).await;
     stage.put("b.csv", loan_file(ROWS + 1..=ROWS + 10));
@@ -266,7 +266,7 @@ async fn a_worker_whose_broker_falls_silent_finishes_its_load_and_consumes_again
     let url = format!("{}?heartbeat=3", proxy.url(stage.amqp_url()));
     let worker = stage.worker_in_mid_load(&[("AMQP_URL", &url)]).await;
     proxy.stall(true);
-    worker.logs("lost the queue").await;
+    worker.logs("cannot consume").await;
     eventually("the rows, without a broker", || async { stage.loans().await.0 == ROWS as i64 }).await;
     proxy.stall(false);
     eventually("a second consumer", || async { worker.log().matches("consuming").count() == 2 }).await;

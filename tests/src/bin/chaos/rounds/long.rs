@@ -33,7 +33,7 @@ async fn load(world: &World) -> anyhow::Result<Findings> {
     site.feed(&[FILE])?;
     site.publish_all().await?;
     let worker = site.start(Kind::Worker, &[SLOW]);
-    worker.prints("lost the queue", 3 * CONSUMER_TIMEOUT).await?;
+    worker.prints("cannot consume", 3 * CONSUMER_TIMEOUT).await?;
     worker.prints("somebody holds the task's lease", 3 * CONSUMER_TIMEOUT).await?;
     worker.prints("committed", 2 * LOAD).await?;
     let mut findings = Findings::default();
