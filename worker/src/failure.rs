@@ -40,6 +40,9 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example.
     #[error("Postgres refused to remove the rows of the earlier version, which stay")]
     EarlierIsHeld(#[source] RemovalError),
+    /// Postgres refuses whatever is loaded into the table: it is missing, or a right, for example. No file's fault.
+    #[error("the target table takes no rows at present")]
+    WholeTable(#[source] tokio_postgres::Error),
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -78,6 +81,9 @@ pub(crate) enum Verdict {
     CarveOut,
     /// The task is NEW again, due after a backoff.
     Retry,
+    /// No file's fault, and every file of the dataset would fail alike: the task is NEW again, and its dataset waits until its
+    /// target table takes rows. Never makes a task FAILED.
+    Wait,
     /// The task is NEW again at once; counts for nothing.
     GiveBack,
     /// The task is FAILED.
@@ -115,6 +121,14 @@ impl Failure {
         Self::Row { row: copy_line(context, relation).map(|line| rows_before + line), source }
     }
 
+    /// An error before the first row was sent: no row's fault, and so no file's.
+    pub(crate) fn before_rows(source: tokio_postgres::Error) -> Self {
+        match database_verdict(&source) {
+            Verdict::Fail => Self::WholeTable(source),
+            _ => Self::Database(source),
+        }
+    }
+
     /// Decides. Every kind of failure is named here.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
@@ -129,6 +143,7 @@ impl Failure {
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
             Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
+            Self::WholeTable(_) => Verdict::Wait,
             Self::Database(error) => database_verdict(error),
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
@@ -172,6 +187,7 @@ impl Failure {
         match self {
             Self::Row { source: error, .. }
             | Self::EarlierIsHeld(RemovalError::Database(error))
+            | Self::WholeTable(error)
             | Self::Database(error)
             | Self::CommitUnknown(error) => error.as_db_error(),
             _ => None,
