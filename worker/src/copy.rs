@@ -39,14 +39,15 @@ impl<'a> TargetTable<'a> {
         let name = ledger::quoted_table(spec);
         let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
         let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
-        let copy_statement = transaction.prepare_cached(&copy).await?;
+        let copy_statement = transaction.prepare_cached(&copy).await.map_err(Failure::before_rows)?;
         let relation = spec.target.table_name().to_owned();
         Ok(Self { transaction, name, relation, progress, copy_statement })
     }
 
     /// Begins a part; gives the table's blocks before it.
     pub(crate) async fn begin_part(&self) -> Result<i64, Failure> {
-        self.moved(ledger::begin_part(self.transaction, &self.name).await?)
+        let begun = ledger::begin_part(self.transaction, &self.name).await;
+        self.moved(begun.map_err(Failure::before_rows)?)
     }
 
     /// Keeps the part; gives the table's blocks with it.
@@ -112,7 +113,8 @@ impl<'a> TableCopy<'a> {
     }
 
     async fn begin(&self) -> Result<OpenCopy, Failure> {
-        let copy = self.table.transaction.copy_in::<_, Bytes>(&self.table.copy_statement).await?;
+        let copying = self.table.transaction.copy_in::<_, Bytes>(&self.table.copy_statement);
+        let copy = copying.await.map_err(Failure::before_rows)?;
         let mut sink = Box::pin(copy);
         self.table.progress.step();
         sink.send(Bytes::from_static(&COPY_HEADER)).await?;

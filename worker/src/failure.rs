@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     /// The store did not give the version that was scanned.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Postgres refused a row of this file for what it holds: a data exception or a violated constraint.
+    /// Postgres refused a row of this file, or what the row set off: a constraint, a trigger or an index, for example.
     #[error("Postgres refused {} of the file", numbered(*row))]
     Row {
         /// The file's row, from 1, counted without header and rejects; `None` if Postgres does not say which: a foreign
@@ -40,6 +40,12 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example.
     #[error("Postgres refused to remove the rows of the earlier version, which stay")]
     EarlierIsHeld(#[source] RemovalError),
+    /// Postgres refuses whatever is loaded into the table: it is missing, or a right, for example. No file's fault.
+    #[error("the target table takes no rows at present")]
+    WholeTable(#[source] tokio_postgres::Error),
+    /// Postgres met the same internal error with every file of the task.
+    #[error("Postgres met an internal error with every file of the task")]
+    Internal(#[source] tokio_postgres::Error),
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -78,6 +84,9 @@ pub(crate) enum Verdict {
     CarveOut,
     /// The task is NEW again, due after a backoff.
     Retry,
+    /// No file's fault, and every file of the dataset would fail alike: the task is NEW again, and its dataset waits until its
+    /// target table takes rows. Never makes a task FAILED.
+    Wait,
     /// The task is NEW again at once; counts for nothing.
     GiveBack,
     /// The task is FAILED.
@@ -104,15 +113,22 @@ impl From<Injected> for Failure {
 }
 
 impl Failure {
-    /// An error of a COPY. Only a row's own data (SQLSTATE classes 22 and 23) is the file's fault: a lost connection is not.
-    /// `relation` is the table's name as Postgres prints it, unquoted.
+    /// An error in the midst of a COPY. Whatever is no outage may be a row's fault: what a trigger, an index or an extension
+    /// refuses has any SQLSTATE. `relation` is the table's name as Postgres prints it, unquoted.
     pub(crate) fn from_copy(source: tokio_postgres::Error, relation: &str, rows_before: u64) -> Self {
-        let is_data_error = source.code().is_some_and(|state| matches!(&state.code()[..2], "22" | "23"));
-        if !is_data_error {
+        if database::is_transient(&source) {
             return Self::Database(source);
         }
         let context = source.as_db_error().and_then(DbError::where_).unwrap_or_default();
         Self::Row { row: copy_line(context, relation).map(|line| rows_before + line), source }
+    }
+
+    /// An error before the first row was sent: no row's fault, and so no file's.
+    pub(crate) fn before_rows(source: tokio_postgres::Error) -> Self {
+        match database::is_transient(&source) {
+            true => Self::Database(source),
+            false => Self::WholeTable(source),
+        }
     }
 
     /// Decides. Every kind of failure is named here.
@@ -129,8 +145,15 @@ impl Failure {
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
             Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
-            Self::Database(error) => database_verdict(error),
-            Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
+            Self::WholeTable(_) => Verdict::Wait,
+            Self::Database(error)
+                if !database::is_transient(error) && !database::is_of_another_schema(error) =>
+            {
+                Verdict::Fail
+            }
+            Self::Database(_) | Self::Internal(_) | Self::CommitUnknown(_) | Self::Stalled(_) => {
+                Verdict::Retry
+            }
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
             Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
@@ -141,6 +164,29 @@ impl Failure {
     pub(crate) fn is_key_taken(&self) -> bool {
         let taken = [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION];
         matches!(self, Self::Row { source, .. } if source.code().is_some_and(|state| taken.contains(state)))
+    }
+
+    /// Whether Postgres refused a row.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Row { .. })
+    }
+
+    /// The SQLSTATE of a refused row that may also be the fault of the table, or of Postgres: not one that is always about a
+    /// row's values, such as those of constraints, limits and a trigger's RAISE.
+    pub(crate) fn doubtful_state(&self) -> Option<&SqlState> {
+        let Self::Row { source, .. } = self else { return None };
+        source.code().filter(|state| !matches!(&state.code()[..2], "22" | "23" | "44" | "54" | "P0"))
+    }
+
+    /// The same failure, met by every file of the task.
+    pub(crate) fn of_every_file(self) -> Self {
+        match self {
+            Self::Row { source, .. } if source.code() == Some(&SqlState::INTERNAL_ERROR) => {
+                Self::Internal(source)
+            }
+            Self::Row { source, .. } => Self::WholeTable(source),
+            other => other,
+        }
     }
 
     /// For `failure_msg`: the whole chain, with what Postgres said in full.
@@ -172,6 +218,8 @@ impl Failure {
         match self {
             Self::Row { source: error, .. }
             | Self::EarlierIsHeld(RemovalError::Database(error))
+            | Self::WholeTable(error)
+            | Self::Internal(error)
             | Self::Database(error)
             | Self::CommitUnknown(error) => error.as_db_error(),
             _ => None,
@@ -188,13 +236,6 @@ fn copy_line(context: &str, relation: &str) -> Option<u64> {
 
 fn numbered(row: Option<u64>) -> String {
     row.map_or_else(|| "a row".to_owned(), |row| format!("row {row}"))
-}
-
-/// By SQLSTATE class; an error without SQLSTATE is a lost connection.
-fn database_verdict(error: &tokio_postgres::Error) -> Verdict {
-    let Some(state) = error.code() else { return Verdict::Retry };
-    let is_transient = database::is_transient(state) || database::is_of_another_schema(error);
-    if is_transient { Verdict::Retry } else { Verdict::Fail }
 }
 
 fn describe(error: &DbError) -> String {

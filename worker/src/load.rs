@@ -16,7 +16,7 @@ use crate::{
     copy::TargetTable,
     failure::Failure,
     large_file,
-    outcomes::{FailedFile, FailedFiles, LoadTotals, Outcomes},
+    outcomes::{self, FailedFile, FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
     places,
     progress::Progress,
@@ -52,9 +52,10 @@ pub(crate) async fn load(
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let files = copy_files(&transaction, claim, plan.clone(), progress.clone())
+    let mut files = copy_files(&transaction, claim, plan.clone(), progress.clone())
         .instrument(info_span!("copy"))
         .await?;
+    outcomes::give_back_what_all_meet(files.0, &mut files.1)?;
     if edge::is_sabotaged("sabotage::loaded_apart") {
         commit(transaction).await?;
         edge::pass("worker::after_commit")?;

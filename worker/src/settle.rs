@@ -26,6 +26,7 @@ pub(crate) async fn settle(
     let reason = failure.for_operators();
     let is_ours = match failure.verdict() {
         Verdict::Retry => ledger::retry_later(client, task_id, attempt, &reason, retry_for).await?,
+        Verdict::Wait => ledger::wait_for_table(client, task_id, attempt, &reason).await?,
         Verdict::GiveBack => ledger::give_back(client, task_id, attempt).await?,
         // A file's failure that reaches the task is one that no savepoint could contain.
         Verdict::Fail | Verdict::CarveOut => ledger::fail(client, task_id, attempt, &reason).await?,

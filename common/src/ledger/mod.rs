@@ -69,7 +69,7 @@ pub use scans::{
     EarlyEnd, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan, last_complete_scan,
     record_progress,
 };
-pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
+pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later, wait_for_table};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
 pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

@@ -46,11 +46,11 @@ pub enum RemovalError {
 }
 
 impl RemovalError {
-    /// Whether the next try may succeed as things are; an error without SQLSTATE is a lost connection.
+    /// Whether the next try may succeed as things are.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::RowsStay => false,
-            Self::Database(error) => error.code().is_none_or(database::is_transient),
+            Self::Database(error) => database::is_transient(error),
         }
     }
 }

@@ -53,6 +53,30 @@ pub async fn retry_later(
     .await
 }
 
+/// NEW again because the target table cannot take this dataset's rows at present, which is no file's fault: however long that
+/// lasts, it never makes the task FAILED. The dataset waits from now on (`longshore.target_wait`).
+pub async fn wait_for_table(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+    error: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let statement = settling_and(
+        "UPDATE longshore.task
+         SET status = 'NEW', first_failure_time = NULL, published_time = NULL, failure_msg = $3, modified_time = now(),
+             due_time = greatest(now() + interval '1s', (
+                 SELECT next_try_time FROM longshore.target_wait WHERE dataset_id = task.dataset_id))
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, 'RETRY' AS outcome, failure_msg, dataset_id, due_time",
+        ", waiting AS (
+             INSERT INTO longshore.target_wait (dataset_id, reason, next_try_time)
+             SELECT dataset_id, failure_msg, due_time FROM settled
+             ON CONFLICT (dataset_id) DO UPDATE SET reason = excluded.reason
+         )",
+    );
+    Ok(client.execute(&statement, &[&task_id, &attempt, &error]).await? == 1)
+}
+
 /// NEW again because the worker was told to stop; counts for nothing.
 pub async fn give_back(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     settle(
@@ -100,12 +124,17 @@ async fn settle(
 
 /// One statement that makes a transition of the task and ends its attempt with the outcome that the transition returns.
 fn settling(transition: &str) -> String {
+    settling_and(transition, "")
+}
+
+/// The same with another change, as a CTE that reads from `settled`.
+fn settling_and(transition: &str, other: &str) -> String {
     let transition = match edge::is_sabotaged("sabotage::no_fence") {
         true => transition.replace(FENCE, "AND $2::integer IS NOT NULL"),
         false => transition.to_owned(),
     };
     format!(
-        "WITH settled AS ({transition})
+        "WITH settled AS ({transition}){other}
          UPDATE longshore.attempt
          SET outcome = settled.outcome, error = settled.failure_msg, finished_time = clock_timestamp()
          FROM settled WHERE attempt.task_id = settled.id AND attempt.attempt = settled.attempt"

@@ -26,6 +26,7 @@ mod partition;
 mod postgres;
 mod public_data;
 mod publishing;
+mod refusals;
 mod rejects;
 mod s3;
 mod scans;

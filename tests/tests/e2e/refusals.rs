@@ -1,0 +1,148 @@
+//! What Postgres refuses in the midst of a COPY: a row's fault costs its file alone, whatever the SQLSTATE; an outage costs
+//! nothing; and what every file meets is the table's.
+
+use longshore_tests::{Stage, eventually, loan_file};
+
+/// Ten files of ten rows each: ids 1 to 100.
+async fn ten_files(stage: &Stage) {
+    for file in 0..10 {
+        stage.put(&format!("{file}.csv"), loan_file(file * 10 + 1..=file * 10 + 10));
+    }
+    assert_eq!(stage.scan().await["published"], 1);
+}
+
+/// A trigger of the loan table that raises this SQLSTATE for rows that the condition on NEW names.
+async fn refuse(stage: &Stage, when: &str, sqlstate: &str, condition: &str) {
+    let sql = format!(
+        "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF {condition} THEN RAISE EXCEPTION 'refused by a trigger' USING ERRCODE = '{sqlstate}'; END IF;
+             RETURN NEW;
+         END $$;
+         DROP TRIGGER IF EXISTS refuse ON reporting.loan_applications;
+         CREATE TRIGGER refuse {when} INSERT ON reporting.loan_applications
+             FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+    );
+    stage.client().await.batch_execute(&sql).await.unwrap();
+}
+
+async fn permit(stage: &Stage) {
+    stage.client().await.batch_execute("DROP TRIGGER refuse ON reporting.loan_applications").await.unwrap();
+}
+
+async fn failed(stage: &Stage) -> Vec<String> {
+    let select = "SELECT concat(files, ' ', failure_msg) FROM longshore.etl_task WHERE status = 'FAILED'";
+    stage.texts(select).await
+}
+
+#[tokio::test]
+async fn a_row_that_anything_in_postgres_refuses_costs_its_file_alone() {
+    // A trigger's own, an index', a view's check, an extension's, a missing right of a function that the row sets off; after
+    // the rows, no line is named, and halving finds the file.
+    let cases = [
+        ("BEFORE", "P0001"),
+        ("AFTER", "P0001"),
+        ("BEFORE", "54000"),
+        ("BEFORE", "44000"),
+        ("AFTER", "XX000"),
+        ("BEFORE", "42501"),
+    ];
+    for (when, sqlstate) in cases {
+        let stage = Stage::with_loans().await;
+        refuse(&stage, when, sqlstate, "NEW.application_id = 65").await;
+        ten_files(&stage).await;
+        stage.drain().await;
+        assert_eq!(stage.loans().await, (90, 90), "{when} {sqlstate}");
+        let failed = failed(&stage).await;
+        assert_eq!(failed.len(), 1, "{when} {sqlstate}: {failed:?}");
+        assert!(failed[0].contains("/6.csv ") && failed[0].contains(sqlstate), "{failed:?}");
+        permit(&stage).await;
+        stage.ok(&["retry", "--failed"]).await;
+        stage.scan().await;
+        stage.drain().await;
+        stage.assert_each_loan_once(100).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_an_index_cannot_hold_costs_its_large_file_alone() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    // As an index on a long text would, for one row.
+    let index = "CREATE FUNCTION public.long_text(id bigint) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+                 SELECT CASE WHEN id = 15000 THEN (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 500) n)
+                        ELSE '' END $$;
+                 CREATE INDEX ON reporting.loan_applications (public.long_text(application_id))";
+    client.batch_execute(index).await.unwrap();
+    stage.put("large.csv", loan_file(1..=20_000));
+    stage.put("other_large.csv", loan_file(20_001..=40_000));
+    stage.put("small.csv", loan_file(40_001..=40_010));
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.loans().await, (20_010, 20_010));
+    let failed = failed(&stage).await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].contains("/large.csv ") && failed[0].contains("SQLSTATE 54000"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn an_outage_in_mid_copy_is_no_files_fault() {
+    // Read-only, timeouts of the session, a device, a file of Postgres' own, an object in use, a snapshot too old.
+    for sqlstate in ["25006", "25P03", "25P04", "58030", "58P01", "55006", "72000", "57P05"] {
+        let stage = Stage::with_loans().await;
+        refuse(&stage, "BEFORE", sqlstate, "TRUE").await;
+        ten_files(&stage).await;
+        let _worker = stage.spawn(&["worker"]);
+        let retried = format!(
+            "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY' AND error LIKE '%SQLSTATE {sqlstate}%'"
+        );
+        eventually(&format!("{sqlstate} is tried again"), || async { stage.number(&retried).await >= 1 })
+            .await;
+        assert_eq!(stage.number("SELECT count(*) FROM longshore.task WHERE status = 'FAILED'").await, 0);
+        permit(&stage).await;
+        let _scanner = stage.spawn(&["scanner"]);
+        eventually("the rows", || async { stage.loans().await == (100, 100) }).await;
+    }
+}
+
+#[tokio::test]
+async fn what_every_file_meets_is_the_tables_fault_and_no_file_fails() {
+    // An internal error may be an outage; a missing right or function is the table's.
+    for (when, sqlstate) in [("AFTER", "XX000"), ("BEFORE", "42501"), ("AFTER", "42883")] {
+        let stage = Stage::with_loans().await;
+        refuse(&stage, when, sqlstate, "TRUE").await;
+        ten_files(&stage).await;
+        let _worker = stage.spawn(&["worker"]);
+        let retried = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY'";
+        eventually("the task is tried again", || async { stage.number(retried).await >= 1 }).await;
+        let tasks = stage.texts("SELECT status FROM longshore.task").await;
+        assert_ne!(tasks, ["FAILED"], "{when} {sqlstate}");
+        assert_eq!(tasks.len(), 1, "{when} {sqlstate}: {tasks:?}");
+        permit(&stage).await;
+        let _scanner = stage.spawn(&["scanner"]);
+        eventually("the rows", || async { stage.loans().await == (100, 100) }).await;
+    }
+}
+
+#[tokio::test]
+async fn an_internal_error_that_every_file_meets_is_not_looked_for_in_each_of_a_thousand() {
+    let stage = Stage::with_loans().await;
+    refuse(&stage, "AFTER", "XX000", "TRUE").await;
+    let client = stage.client().await;
+    // A sequence counts also what is rolled back.
+    let count = "CREATE SEQUENCE public.copies;
+                 CREATE FUNCTION public.count_copy() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN PERFORM nextval('public.copies'); RETURN NULL; END $$;
+                 CREATE TRIGGER count_copy BEFORE INSERT ON reporting.loan_applications
+                     FOR EACH STATEMENT EXECUTE FUNCTION public.count_copy()";
+    client.batch_execute(count).await.unwrap();
+    for file in 0..1000 {
+        stage.put(&format!("{file}.csv"), loan_file(file + 1..=file + 1));
+    }
+    stage.scan().await;
+    let _worker = stage.spawn(&["worker"]);
+    let retried = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY'";
+    eventually("the task is tried again", || async { stage.number(retried).await >= 1 }).await;
+    let copies = stage.number("SELECT last_value FROM public.copies").await;
+    assert!(copies < 300, "{copies} COPYs");
+}
