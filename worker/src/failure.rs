@@ -36,9 +36,12 @@ pub(crate) enum Failure {
     },
     /// Two versions of the file were loaded at once, and the newer one has its rows in the table.
     #[error("the newer version was loaded first")]
-    Superseded,
-    /// The rows that this version would replace are held, by a constraint or a trigger for example.
-    #[error("Postgres refused to remove the rows of the earlier version, which stay")]
+    Superseded {
+        /// The newer one's `longshore.file.id`.
+        by: i64,
+    },
+    /// The rows that this version would replace are held, by a constraint or a trigger for example, or they are not all there.
+    #[error("the earlier version stays, because its rows cannot be removed")]
     EarlierIsHeld(#[source] RemovalError),
     /// Any other failure of the database.
     #[error("the database failed")]
@@ -91,7 +94,9 @@ impl From<RemovalError> for Failure {
     fn from(error: RemovalError) -> Self {
         match error {
             RemovalError::Database(error) => Self::Database(error),
-            RemovalError::RowsStay => Self::EarlierIsHeld(error),
+            RemovalError::RowsStay | RemovalError::RowsDiffer(_) | RemovalError::NoReplicaIdentity(_) => {
+                Self::EarlierIsHeld(error)
+            }
         }
     }
 }
@@ -128,7 +133,7 @@ impl Failure {
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
+            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
             Self::Database(error) => database_verdict(error),
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
@@ -145,10 +150,13 @@ impl Failure {
 
     /// For `failure_msg`: the whole chain, with what Postgres said in full.
     pub(crate) fn for_operators(&self) -> String {
-        let text = match self.database_error() {
+        let mut text = match self.database_error() {
             Some(error) => format!("{self}: {}", describe(error)),
             None => chain(self),
         };
+        if let Self::EarlierIsHeld(error) = self {
+            text.push_str(error.advice());
+        }
         // Names out of a file's header may hold a NUL, which no text of Postgres can.
         text.replace('\0', "\u{2400}")
     }
@@ -170,10 +178,10 @@ impl Failure {
 
     fn database_error(&self) -> Option<&DbError> {
         match self {
-            Self::Row { source: error, .. }
-            | Self::EarlierIsHeld(RemovalError::Database(error))
-            | Self::Database(error)
-            | Self::CommitUnknown(error) => error.as_db_error(),
+            Self::Row { source: error, .. } | Self::Database(error) | Self::CommitUnknown(error) => {
+                error.as_db_error()
+            }
+            Self::EarlierIsHeld(error) => error.database_error()?.as_db_error(),
             _ => None,
         }
     }
