@@ -27,6 +27,7 @@ mod settlement;
 mod table_shape;
 mod target;
 mod tasks;
+mod verify;
 mod waiting;
 
 pub use after_load::{
@@ -69,4 +70,5 @@ pub use scans::{
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
+pub use verify::{DifferingFile, DifferingFiles, Verified, has_table, verify};
 pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

@@ -39,4 +39,5 @@ mod takeover;
 mod traces;
 mod undo;
 mod validate;
+mod verify;
 mod why;
