@@ -40,6 +40,7 @@ enum Command {
     /// Scan once: find new files, make tasks, publish them, then exit (for an external cron)
     Scan(scan::ScanArgs),
     Audit(audit::AuditArgs),
+    Verify(verify::VerifyArgs),
     /// Run the scanner service: scan on each dataset's schedule, publish, rescue
     Scanner(scanner::ScannerArgs),
     /// Run a worker: load tasks from the queue into Postgres
@@ -105,6 +106,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dataset(command) => dataset::run(command).await,
         Command::Scan(args) => scan::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Scanner(args) => scanner::run(args).await,
         Command::Worker(args) => worker::run(args).await,
         Command::Validate(args) => validate::run(args).await,

@@ -36,9 +36,12 @@ pub(crate) enum Failure {
     },
     /// Two versions of the file were loaded at once, and the newer one has its rows in the table.
     #[error("the newer version was loaded first")]
-    Superseded,
-    /// The rows that this version would replace are held, by a constraint or a trigger for example.
-    #[error("Postgres refused to remove the rows of the earlier version, which stay")]
+    Superseded {
+        /// The newer one's `longshore.file.id`.
+        by: i64,
+    },
+    /// The rows that this version would replace are held, by a constraint or a trigger for example, or they are not all there.
+    #[error("the earlier version stays, because its rows cannot be removed")]
     EarlierIsHeld(#[source] RemovalError),
     /// Postgres refuses whatever is loaded into the table: it is missing, or a right, for example. No file's fault.
     #[error("the target table takes no rows at present")]
@@ -100,7 +103,9 @@ impl From<RemovalError> for Failure {
     fn from(error: RemovalError) -> Self {
         match error {
             RemovalError::Database(error) => Self::Database(error),
-            RemovalError::RowsStay => Self::EarlierIsHeld(error),
+            RemovalError::RowsStay | RemovalError::RowsDiffer(_) | RemovalError::NoReplicaIdentity(_) => {
+                Self::EarlierIsHeld(error)
+            }
         }
     }
 }
@@ -144,7 +149,7 @@ impl Failure {
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
+            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
             Self::WholeTable(_) => Verdict::Wait,
             Self::Database(error)
                 if !database::is_transient(error) && !database::is_of_another_schema(error) =>
@@ -191,10 +196,13 @@ impl Failure {
 
     /// For `failure_msg`: the whole chain, with what Postgres said in full.
     pub(crate) fn for_operators(&self) -> String {
-        let text = match self.database_error() {
+        let mut text = match self.database_error() {
             Some(error) => format!("{self}: {}", describe(error)),
             None => chain(self),
         };
+        if let Self::EarlierIsHeld(error) = self {
+            text.push_str(error.advice());
+        }
         // Names out of a file's header may hold a NUL, which no text of Postgres can.
         text.replace('\0', "\u{2400}")
     }
@@ -217,11 +225,11 @@ impl Failure {
     fn database_error(&self) -> Option<&DbError> {
         match self {
             Self::Row { source: error, .. }
-            | Self::EarlierIsHeld(RemovalError::Database(error))
             | Self::WholeTable(error)
             | Self::Internal(error)
             | Self::Database(error)
             | Self::CommitUnknown(error) => error.as_db_error(),
+            Self::EarlierIsHeld(error) => error.database_error()?.as_db_error(),
             _ => None,
         }
     }

@@ -1,12 +1,12 @@
 //! One task as one transaction: the rows of its files, their rejects and counts, and LOADED.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
     dataset::AfterLoad,
     edge,
-    ledger::{self, Claim},
+    ledger::{self, Claim, PlacesTaken, TaskFile},
     store::Store,
     telemetry,
 };
@@ -50,9 +50,40 @@ pub(crate) async fn load(
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
+    let mut kept_out = FailedFiles::new();
+    // Ends, because each try leaves out more files.
+    loop {
+        match load_without(client, claim, kept_out, &plan, &progress).await? {
+            Tried::Committed(committed) => {
+                count_metrics(&claim.spec.name, &committed);
+                return Ok(committed);
+            }
+            Tried::KeptOut(files) => kept_out = files,
+        }
+        progress.count_no_more();
+    }
+}
+
+enum Tried<'a> {
+    Committed(Committed),
+    /// Files that cannot stay. Nothing of the load is in the database.
+    KeptOut(FailedFiles<'a>),
+}
+
+/// Loads all files but those that cannot stay. If there are more of these than were known, it goes back to the beginning:
+/// what Postgres refuses to remove of the earlier versions, it may refuse to remove of these, too.
+async fn load_without<'a>(
+    client: &mut ClientWrapper,
+    claim: &'a Claim,
+    mut kept_out: FailedFiles<'a>,
+    plan: &Arc<RowPlan>,
+    progress: &Arc<Progress>,
+) -> Result<Tried<'a>, Failure> {
+    let others = (!kept_out.is_empty()).then(|| claim.with_files(others(claim, &kept_out)));
+    let files_claim = others.as_ref().unwrap_or(claim);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let mut files = copy_files(&transaction, claim, plan.clone(), progress.clone())
+    let mut files = copy_files(&transaction, files_claim, plan.clone(), progress.clone())
         .instrument(info_span!("copy"))
         .await?;
     outcomes::give_back_what_all_meet(files.0, &mut files.1)?;
@@ -61,14 +92,31 @@ pub(crate) async fn load(
         edge::pass("worker::after_commit")?;
         transaction = client.transaction().await?;
     }
-    let files = places::take(&transaction, claim, files, &progress).instrument(info_span!("places")).await?;
-    let files = taken_keys::try_again(&transaction, claim, files, &plan, &progress).await?;
-    let committed = conclude(claim, files, &transaction).await?;
+    let (totals, failed) = files;
+    let places = places::take(&transaction, files_claim, &failed, progress);
+    let PlacesTaken { kept_out: refused, has_made_room } = places.instrument(info_span!("places")).await?;
+    if !refused.is_empty() {
+        transaction.rollback().await?;
+        kept_out.extend(refused.into_iter().filter_map(|refused| {
+            let file = claim.files.iter().find(|file| file.id == refused.file_id)?;
+            Some(FailedFile { file, failure: refused.why.into() })
+        }));
+        return Ok(Tried::KeptOut(kept_out));
+    }
+    let files = (totals, failed, has_made_room);
+    let (totals, mut failed) =
+        taken_keys::try_again(&transaction, files_claim, files, plan, progress).await?;
+    failed.extend(kept_out);
+    let committed = conclude(claim, (totals, failed), &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;
     edge::pass("worker::after_commit")?;
-    count_metrics(&claim.spec.name, &committed);
-    Ok(committed)
+    Ok(Tried::Committed(committed))
+}
+
+fn others(claim: &Claim, without: &FailedFiles<'_>) -> Vec<TaskFile> {
+    let without: HashSet<i64> = without.iter().map(|failed| failed.file.id).collect();
+    claim.files.iter().filter(|file| !without.contains(&file.id)).cloned().collect()
 }
 
 /// The rows of all files into the target table, as their reader hands them over.
@@ -121,12 +169,16 @@ async fn conclude(
     for FailedFile { file, failure } in &failed {
         warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
     }
-    let failed: Vec<(i64, String)> =
+    let reasons: Vec<(i64, String)> =
         failed.iter().map(|failed| (failed.file.id, failed.failure.for_operators())).collect();
-    let (own_failure, carved) = match failed.split_first() {
+    let (own_failure, carved) = match reasons.split_first() {
         Some((first, rest)) if !committed.is_loaded() => (Some(first), rest),
-        _ => (None, &failed[..]),
+        _ => (None, &reasons[..]),
     };
+    let superseded: Vec<(i64, i64)> = superseded(&failed);
+    if !superseded.is_empty() {
+        ledger::record_superseded(transaction, &superseded).await?;
+    }
     if !carved.is_empty() {
         let carved: Vec<_> = carved.iter().map(|(file_id, reason)| (*file_id, reason.as_str())).collect();
         ledger::carve_out(transaction, claim.task_id, &carved).await?;
@@ -141,6 +193,15 @@ async fn conclude(
         None => ledger::mark_loaded(transaction, claim.task_id, claim.attempt).await?,
     };
     if is_ours { Ok(committed) } else { Err(Failure::Fenced) }
+}
+
+/// The files that gave way to a newer version, each with that one.
+fn superseded(failed: &FailedFiles<'_>) -> Vec<(i64, i64)> {
+    let by = |failed: &FailedFile<'_>| match failed.failure {
+        Failure::Superseded { by } => Some((failed.file.id, by)),
+        _ => None,
+    };
+    failed.iter().filter_map(by).collect()
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {

@@ -3,22 +3,18 @@
 use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
-use longshore_common::ledger::{self, Claim, KeptOut, RemovalFrom, TaskFile, WhyKeptOut};
+use longshore_common::ledger::{self, Claim, PlacesTaken, RemovalFrom, TaskFile, WhyKeptOut};
 
-use crate::{
-    failure::Failure,
-    outcomes::{FailedFile, FailedFiles, LoadTotals},
-    progress::Progress,
-};
+use crate::{failure::Failure, outcomes::FailedFiles, progress::Progress};
 
-/// Removes what the loaded files replace. A file that cannot stay, because a newer version is loaded or because the earlier
-/// one's rows are held, joins the failed ones. Gives also whether rows were removed.
-pub(crate) async fn take<'a>(
+/// Removes what the loaded files replace. Gives also the files that cannot stay: because a newer version is loaded, because
+/// the earlier one's rows cannot be removed, or because they are fewer than the spec allows.
+pub(crate) async fn take(
     transaction: &Transaction<'_>,
-    claim: &'a Claim,
-    (mut totals, mut failed): (LoadTotals, FailedFiles<'a>),
+    claim: &Claim,
+    failed: &FailedFiles<'_>,
     progress: &Progress,
-) -> Result<(LoadTotals, FailedFiles<'a>, bool), Failure> {
+) -> Result<PlacesTaken, Failure> {
     let mut loaded: Vec<&TaskFile> = claim.files.iter().collect();
     if !failed.is_empty() {
         let failed: HashSet<i64> = failed.iter().map(|failed| failed.file.id).collect();
@@ -26,22 +22,13 @@ pub(crate) async fn take<'a>(
     }
     let removal = RemovalFrom { table: &ledger::quoted_table(&claim.spec), on_step: &|| progress.step() };
     let on_change = claim.spec.discovery.on_change;
-    let places = ledger::take_places(transaction, claim.dataset_id, on_change, &loaded, &removal).await?;
-    for KeptOut { file_id, why, rows_loaded, rows_rejected, bytes_read } in places.kept_out {
-        let Some(file) = claim.files.iter().find(|file| file.id == file_id) else { continue };
-        totals.files -= 1;
-        totals.rows_loaded -= rows_loaded;
-        totals.rows_rejected -= rows_rejected;
-        totals.bytes_read -= bytes_read;
-        failed.push(FailedFile { file, failure: why.into() });
-    }
-    Ok((totals, failed, places.has_made_room))
+    Ok(ledger::take_places(transaction, claim.dataset_id, on_change, &loaded, &removal).await?)
 }
 
 impl From<WhyKeptOut> for Failure {
     fn from(why: WhyKeptOut) -> Self {
         match why {
-            WhyKeptOut::Superseded => Self::Superseded,
+            WhyKeptOut::Superseded(by) => Self::Superseded { by },
             WhyKeptOut::EarlierIsHeld(error) => Self::EarlierIsHeld(error),
         }
     }

@@ -17,5 +17,6 @@ pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod undo;
 pub(crate) mod validate;
+pub(crate) mod verify;
 pub(crate) mod why;
 pub(crate) mod worker;

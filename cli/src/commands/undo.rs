@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::{
     connect::DatabaseArgs,
     input,
-    output::{self, WrongCall, counted, one_line},
+    output::{self, WrongCall, counted, one_line, thousands},
 };
 
 #[derive(Debug, Args)]
@@ -20,6 +20,9 @@ struct FileArgs {
     /// The dataset, if several have this file
     #[arg(long)]
     dataset: Option<String>,
+    /// Rows of it that are missing in the table were deleted or truncated, and do not come back
+    #[arg(long)]
+    missing_rows_are_gone: bool,
     /// Print one JSON value
     #[arg(long)]
     json: bool,
@@ -30,8 +33,9 @@ struct FileArgs {
 /// Remove the rows of one file from its table, and its rejects, in one transaction
 ///
 /// All versions of the file that are in the table go. The file stays known, so that no scan loads it again: `longshore
-/// reload` does, and so does new content under its name. Refused while a version of the file is on its way. Exit code 1 if
-/// it is refused, 2 if the file is not known.
+/// reload` does, and so does new content under its name. Refused while a version of the file is on its way, and where the
+/// table has not as many rows of it as were loaded: they may only be hidden, in a partition that is detached, say. Exit code 1
+/// if it is refused, 2 if the file is not known.
 #[derive(Debug, Args)]
 pub(crate) struct UnloadArgs {
     #[command(flatten)]
@@ -42,7 +46,9 @@ pub(crate) struct UnloadArgs {
 ///
 /// Its newest known version gets a task of its own, whether it was loaded, unloaded, FAILED or ignored. The new rows replace
 /// those of the file in one transaction, whatever discovery.on_change says; with "append" they replace those of the same
-/// version, and the rows of its other versions stay. If the load fails, because the file is gone, say, the old rows stay.
+/// version, and the rows of its other versions stay. If the load fails, because the file is gone, say, the old rows stay; it
+/// fails, too, where the table has not as many of them as were loaded, unless --missing-rows-are-gone. A reload may have fewer
+/// rows than discovery.min_rows_ratio allows.
 /// Refused while a version of the file is on its way. Exit code 1 if it is refused, 2 if the file is not known.
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
@@ -56,8 +62,8 @@ pub(crate) async fn unload(UnloadArgs { file: args }: UnloadArgs) -> anyhow::Res
     let mut client = pool.get().await?;
     let dataset = Dataset::of(&client, &uri, args.dataset.as_deref()).await?;
     let removal = RemovalFrom { table: &dataset.table, on_step: &|| {} };
-    let unloaded = ledger::unload(&mut client, dataset.id, &uri, &removal).await;
-    let Unloaded { rows_removed, file_ids } = match unloaded {
+    let unloaded = ledger::unload(&mut client, dataset.id, &uri, args.missing_rows_are_gone, &removal).await;
+    let Unloaded { rows_removed, rows_loaded, file_ids } = match unloaded {
         Ok(unloaded) if args.json => {
             output::print_json(&unloaded)?;
             return Ok(ExitCode::SUCCESS);
@@ -65,7 +71,10 @@ pub(crate) async fn unload(UnloadArgs { file: args }: UnloadArgs) -> anyhow::Res
         unloaded => unloaded.map_err(|error| refusal("unloaded", &uri, error))?,
     };
     let versions = counted(file_ids.len() as u64, "version");
-    let rows = counted(rows_removed, "row");
+    let rows = match rows_removed == rows_loaded {
+        true => counted(rows_removed, "row"),
+        false => format!("{} of {}", thousands(rows_removed), counted(rows_loaded, "row")),
+    };
     output::print(&format!(
         "unloaded {}: {rows} removed, of {versions}; no scan loads it again, `longshore reload` or new content does",
         one_line(&uri)
@@ -78,7 +87,7 @@ pub(crate) async fn reload(ReloadArgs { file: args }: ReloadArgs) -> anyhow::Res
     let pool = args.servers.pool("longshore reload", 1).await?;
     let mut client = pool.get().await?;
     let dataset = Dataset::of(&client, &uri, args.dataset.as_deref()).await?;
-    let reloading = ledger::reload(&mut client, dataset.id, &uri).await;
+    let reloading = ledger::reload(&mut client, dataset.id, &uri, args.missing_rows_are_gone).await;
     let Reloading { task_id, is_loaded, after_load, moved_to, .. } = match reloading {
         Ok(reloading) if args.json => {
             output::print_json(&reloading)?;

@@ -30,6 +30,15 @@ pub struct Claim {
     pub files: Vec<TaskFile>,
 }
 
+impl Claim {
+    /// The same claim with these of its files.
+    #[must_use]
+    pub fn with_files(&self, files: Vec<TaskFile>) -> Self {
+        let Self { task_id, lease_key, backend_pid, attempt, dataset_id, ref spec, .. } = *self;
+        Self { task_id, lease_key, backend_pid, attempt, dataset_id, spec: spec.clone(), files }
+    }
+}
+
 /// A file of a task.
 #[derive(Debug, Clone)]
 pub struct TaskFile {

@@ -21,11 +21,14 @@ mod reload;
 mod removal;
 mod rescue;
 mod retry;
+mod row_search;
 mod scan_list;
 mod scans;
 mod settlement;
+mod table_shape;
 mod target;
 mod tasks;
+mod verify;
 mod waiting;
 
 pub use after_load::{
@@ -56,12 +59,12 @@ pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{long_published, overtaken_until, unpublish};
-pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, replacing, take_places};
+pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
-pub use removal::{RemovalError, RemovalFrom};
+pub use removal::{RemovalError, RemovalFrom, RowsDiffer};
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
 pub use retry::{Retried, retry};
 pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};
@@ -72,4 +75,5 @@ pub use scans::{
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later, wait_for_table};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
+pub use verify::{DifferingFile, DifferingFiles, Verified, has_table, verify};
 pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

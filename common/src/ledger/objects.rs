@@ -18,19 +18,13 @@ use super::{
 };
 use crate::dataset::OnChange;
 
-/// A file of a load that cannot stay: its rows, rejects and counts are removed again.
+/// A file of a load that cannot stay. If anything of it is in the transaction already, the caller goes back to before that.
 #[derive(Debug)]
 pub struct KeptOut {
     /// `longshore.file.id`.
     pub file_id: i64,
     /// Why.
     pub why: WhyKeptOut,
-    /// What the load had counted of it.
-    pub rows_loaded: u64,
-    /// Likewise.
-    pub rows_rejected: u64,
-    /// Likewise.
-    pub bytes_read: u64,
 }
 
 /// What became of the places that files were to take.
@@ -38,16 +32,17 @@ pub struct KeptOut {
 pub struct PlacesTaken {
     /// The files that cannot stay.
     pub kept_out: Vec<KeptOut>,
-    /// Whether rows were removed: of earlier versions, or of files that cannot stay.
+    /// Whether rows of earlier versions were removed.
     pub has_made_room: bool,
 }
 
 /// Why a file of a load cannot stay.
 #[derive(Debug)]
 pub enum WhyKeptOut {
-    /// A newer version of it is loaded.
-    Superseded,
-    /// The earlier version's rows cannot be removed: another table's foreign key, a trigger or a missing privilege holds them.
+    /// A newer version of it is loaded: this `longshore.file.id`.
+    Superseded(i64),
+    /// The earlier version's rows cannot be removed: another table's foreign key, a trigger or a missing privilege holds
+    /// them, or they are not all there.
     EarlierIsHeld(RemovalError),
 }
 
@@ -71,8 +66,7 @@ pub async fn replacing(
 }
 
 /// Takes the places of the loaded files' URIs: locks them until the transaction ends, and removes the rows of the versions
-/// that these files replace. Of the files that cannot stay nothing is left in the transaction but their
-/// `longshore.file`.
+/// that these files replace.
 ///
 /// What takes no place that anybody had before, the usual case, is one statement. It gives one count, so that a migration
 /// cannot make Postgres refuse it in mid-load.
@@ -127,10 +121,12 @@ pub async fn take_places(
     let newer = newer_loads(transaction, &contested).await?;
     contested.retain(|(_, own)| !newer.contains_key(own));
     superseded.extend(newer);
-    let mut kept_out = give_up_to_newer(transaction, &superseded, removal).await?;
-    let replaced = replace(transaction, on_change, contested, removal).await?;
-    kept_out.extend(replaced.kept_out);
-    Ok(PlacesTaken { has_made_room: replaced.has_made_room || !kept_out.is_empty(), kept_out })
+    let mut places = replace(transaction, on_change, contested, removal).await?;
+    let superseded = superseded.into_iter();
+    places
+        .kept_out
+        .extend(superseded.map(|(file_id, by)| KeptOut { file_id, why: WhyKeptOut::Superseded(by) }));
+    Ok(places)
 }
 
 /// For files whose place is taken by no newer version: the newer one that was loaded nevertheless. Its rows were unloaded,
@@ -158,14 +154,11 @@ async fn newer_loads(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-async fn give_up_to_newer(
-    transaction: &Transaction<'_>,
+/// Records which newer versions have kept files out.
+pub async fn record_superseded(
+    transaction: &deadpool_postgres::Transaction<'_>,
     superseded: &[(i64, i64)],
-    removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, RemovalError> {
-    if superseded.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Result<(), Error> {
     let (ids, newer): (Vec<i64>, Vec<i64>) = superseded.iter().copied().unzip();
     transaction
         .execute(
@@ -175,40 +168,7 @@ async fn give_up_to_newer(
             &[&ids, &newer],
         )
         .await?;
-    give_up(transaction, ids.into_iter().map(|id| (id, WhyKeptOut::Superseded)).collect(), removal).await
-}
-
-/// Removes what this load has put down of the files.
-async fn give_up(
-    transaction: &Transaction<'_>,
-    mut files: HashMap<i64, WhyKeptOut>,
-    removal: &RemovalFrom<'_>,
-) -> Result<Vec<KeptOut>, RemovalError> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = files.keys().copied().collect();
-    removal.remove(transaction, &ids).await?;
-    let loads = transaction
-        .query(
-            "DELETE FROM longshore.file_load WHERE file_id = ANY($1)
-             RETURNING file_id, rows_loaded, rows_rejected, bytes_read",
-            &[&ids],
-        )
-        .await?;
-    let kept_out = |row: &tokio_postgres::Row| {
-        let count = |index: usize| row.get::<_, i64>(index).unsigned_abs();
-        let file_id = row.get(0);
-        let why = files.remove(&file_id)?;
-        let (rows_loaded, rows_rejected, bytes_read) = (count(1), count(2), count(3));
-        Some(KeptOut { file_id, why, rows_loaded, rows_rejected, bytes_read })
-    };
-    let mut kept_out: Vec<KeptOut> = loads.iter().filter_map(kept_out).collect();
-    // Those that take their places before anything of them is there.
-    let not_loaded =
-        |(file_id, why)| KeptOut { file_id, why, rows_loaded: 0, rows_rejected: 0, bytes_read: 0 };
-    kept_out.extend(files.into_iter().map(not_loaded));
-    Ok(kept_out)
+    Ok(())
 }
 
 /// A file that takes a place, and the loaded versions that it replaces there.
@@ -216,6 +176,8 @@ struct Replacement {
     key: Uuid,
     own: i64,
     earlier: Vec<i64>,
+    /// An operator has said that what is missing of the earlier versions' rows is gone.
+    missing_rows_are_gone: bool,
 }
 
 async fn replace(
@@ -228,29 +190,52 @@ async fn replace(
         return Ok(PlacesTaken::default());
     }
     let ids: Vec<i64> = contested.iter().map(|(_, own)| *own).collect();
-    let earlier = earlier_loads(transaction, on_change, &ids).await?;
-    let replacement =
-        |(key, own)| Replacement { key, own, earlier: earlier.get(&own).cloned().unwrap_or_default() };
+    let mut earlier = earlier_loads(transaction, on_change, &ids).await?;
+    let replacement = |(key, own)| {
+        let EarlierLoads { ids, missing_rows_are_gone } = earlier.remove(&own).unwrap_or_default();
+        Replacement { key, own, earlier: ids, missing_rows_are_gone }
+    };
     let mut groups: Vec<Vec<Replacement>> = vec![contested.into_iter().map(replacement).collect()];
-    let (mut done, mut held) = (Vec::new(), HashMap::new());
+    let (mut done, mut kept_out) = (Vec::new(), Vec::new());
     while let Some(mut group) = groups.pop() {
         match remove_earlier(transaction, &group, removal).await? {
             None => done.extend(group),
+            Some(RemovalError::RowsDiffer(differences)) => {
+                let differing = group.extract_if(.., |replacement| {
+                    let differs = differences.of(&replacement.earlier);
+                    let is_held = differs.is_some();
+                    kept_out.extend(differs.map(|rows| held(replacement, RemovalError::RowsDiffer(rows))));
+                    is_held
+                });
+                drop(differing.collect::<Vec<_>>());
+                groups.extend((!group.is_empty()).then_some(group));
+            }
             // Nobody says whose rows are held: halving finds them, and costs nothing where none are.
             Some(_) if group.len() > 1 => {
                 let half = group.split_off(group.len() / 2);
                 groups.extend([half, group]);
             }
             Some(refusal) => {
-                held.extend(
-                    group.iter().map(|replacement| replacement.own).zip([WhyKeptOut::EarlierIsHeld(refusal)]),
+                kept_out.extend(
+                    group.iter().zip([refusal]).map(|(replacement, refusal)| held(replacement, refusal)),
                 );
             }
         }
     }
     record(transaction, &done).await?;
     let has_made_room = done.iter().any(|replacement| !replacement.earlier.is_empty());
-    Ok(PlacesTaken { kept_out: give_up(transaction, held, removal).await?, has_made_room })
+    Ok(PlacesTaken { kept_out, has_made_room })
+}
+
+fn held(replacement: &Replacement, refusal: RemovalError) -> KeptOut {
+    KeptOut { file_id: replacement.own, why: WhyKeptOut::EarlierIsHeld(refusal) }
+}
+
+/// The loaded versions that a file replaces.
+#[derive(Default)]
+struct EarlierLoads {
+    ids: Vec<i64>,
+    missing_rows_are_gone: bool,
 }
 
 /// The versions in the table whose place is taken, by the file that takes it. `append` replaces only an earlier load of the
@@ -259,10 +244,10 @@ async fn earlier_loads(
     transaction: &Transaction<'_>,
     on_change: OnChange,
     file_ids: &[i64],
-) -> Result<HashMap<i64, Vec<i64>>, Error> {
+) -> Result<HashMap<i64, EarlierLoads>, Error> {
     let rows = transaction
         .query(
-            "SELECT own.id, earlier.id
+            "SELECT own.id, earlier.id, own.missing_rows_are_gone
              FROM longshore.file AS own
              JOIN longshore.file AS earlier
                ON earlier.dataset_id = own.dataset_id AND earlier.uri = own.uri AND earlier.id < own.id
@@ -273,9 +258,11 @@ async fn earlier_loads(
             &[&file_ids, &(on_change == OnChange::Append)],
         )
         .await?;
-    let mut earlier: HashMap<i64, Vec<i64>> = HashMap::new();
+    let mut earlier: HashMap<i64, EarlierLoads> = HashMap::new();
     for row in &rows {
-        earlier.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+        let loads = earlier.entry(row.try_get(0)?).or_default();
+        loads.ids.push(row.try_get(1)?);
+        loads.missing_rows_are_gone = row.try_get(2)?;
     }
     Ok(earlier)
 }
@@ -290,9 +277,15 @@ async fn remove_earlier(
     if earlier.is_empty() {
         return Ok(None);
     }
+    let may_be_missing: Vec<i64> = group
+        .iter()
+        .filter(|replacement| replacement.missing_rows_are_gone)
+        .flat_map(|replacement| &replacement.earlier)
+        .copied()
+        .collect();
     // A deferred constraint would speak at COMMIT, when it is too late to keep one file out.
     transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT removal").await?;
-    match removal.remove(transaction, &earlier).await {
+    match removal.remove(transaction, &earlier, &may_be_missing).await {
         Ok(_) => {
             transaction.batch_execute("RELEASE SAVEPOINT removal").await?;
             Ok(None)

@@ -5,7 +5,11 @@ use thiserror::Error;
 use tokio_postgres::{Client, Row, Transaction};
 use uuid::Uuid;
 
-use super::{objects::object_key, outbox::WAKE_RELAY, removal::RemovalFrom};
+use super::{
+    objects::object_key,
+    outbox::WAKE_RELAY,
+    removal::{RemovalFrom, Removed},
+};
 
 /// Why nothing was done.
 #[derive(Debug, Error)]
@@ -23,6 +27,8 @@ pub enum UndoError {
 pub struct Unloaded {
     /// Rows of the target table.
     pub rows_removed: u64,
+    /// What was loaded of them; more than were removed where some were missing.
+    pub rows_loaded: u64,
     /// The versions whose rows they were, by `longshore.file.id`.
     pub file_ids: Vec<i64>,
 }
@@ -60,11 +66,13 @@ pub async fn datasets_of_uri(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Removes the rows and rejects of all versions of a file. It stays known: no scan loads it again.
+/// Removes the rows and rejects of all versions of a file. It stays known: no scan loads it again. Rows that are missing in
+/// the table keep it from that, unless `missing_rows_are_gone`.
 pub async fn unload(
     client: &mut Client,
     dataset_id: i32,
     uri: &str,
+    missing_rows_are_gone: bool,
     removal: &RemovalFrom<'_>,
 ) -> Result<Unloaded, UndoError> {
     let transaction = client.transaction().await?;
@@ -78,18 +86,25 @@ pub async fn unload(
     if file_ids.is_empty() {
         return Err(UndoError::Refused("it is not loaded; there is nothing to remove".to_owned()));
     }
-    let rows_removed = removal.remove(&transaction, &file_ids).await?;
+    let may_be_missing = if missing_rows_are_gone { &file_ids[..] } else { &[] };
+    let Removed { rows, rows_loaded } = removal.remove(&transaction, &file_ids, may_be_missing).await?;
     let sql = "UPDATE longshore.file_load SET removed_time = clock_timestamp() WHERE file_id = ANY($1)";
     transaction.execute(sql, &[&file_ids]).await?;
     let sql = "UPDATE longshore.object SET file_id = NULL WHERE key = $1";
     transaction.execute(sql, &[&key]).await?;
     transaction.commit().await?;
-    Ok(Unloaded { rows_removed, file_ids })
+    Ok(Unloaded { rows_removed: rows, rows_loaded, file_ids })
 }
 
 /// Has the newest known version of a file loaded anew, with the spec that is current then: its rows replace those of the
-/// earlier load in one transaction, and if the load fails, the earlier rows stay.
-pub async fn reload(client: &mut Client, dataset_id: i32, uri: &str) -> Result<Reloading, UndoError> {
+/// earlier load in one transaction, and if the load fails, the earlier rows stay. It fails where rows of the earlier load are
+/// missing in the table, unless `missing_rows_are_gone`.
+pub async fn reload(
+    client: &mut Client,
+    dataset_id: i32,
+    uri: &str,
+    missing_rows_are_gone: bool,
+) -> Result<Reloading, UndoError> {
     let transaction = client.transaction().await?;
     // Locked, so that two reloads of it do not take the same version; not against a load, whose foreign keys share the row.
     let newest = transaction
@@ -111,11 +126,12 @@ pub async fn reload(client: &mut Client, dataset_id: i32, uri: &str) -> Result<R
     transaction.execute(&insert, &[&task_id, &dataset_id]).await?;
     let file_id: i64 = transaction
         .query_one(
-            "INSERT INTO longshore.file (dataset_id, task_id, uri, file_modified_time, size_in_bytes, etag, identity)
-             SELECT dataset_id, $2, uri, file_modified_time, size_in_bytes, etag, $3
+            "INSERT INTO longshore.file (dataset_id, task_id, uri, file_modified_time, size_in_bytes, etag, identity,
+                                         is_reload, missing_rows_are_gone)
+             SELECT dataset_id, $2, uri, file_modified_time, size_in_bytes, etag, $3, true, $4
              FROM longshore.file WHERE id = $1
              RETURNING id",
-            &[&reloaded_file_id, &task_id, &identity],
+            &[&reloaded_file_id, &task_id, &identity, &missing_rows_are_gone],
         )
         .await?
         .try_get(0)?;

@@ -426,18 +426,6 @@ async fn rows_are_found_in_the_partitions_of_a_table() {
 }
 
 #[tokio::test]
-async fn rows_that_a_user_has_deleted_are_not_missed() {
-    let stage = Stage::with_loans().await;
-    stage.put("a.csv", loan_file(1..=10));
-    scan_and_load(&stage).await;
-    let delete = "DELETE FROM reporting.loan_applications WHERE application_id < 5";
-    stage.client().await.batch_execute(delete).await.unwrap();
-    stage.put("a.csv", loan_file(11..=12));
-    scan_and_load(&stage).await;
-    assert_eq!(rows_by_file(&stage).await, ["2: 11 to 12 (2)"]);
-}
-
-#[tokio::test]
 async fn a_worker_killed_around_the_commit_of_a_replacement_leaves_one_versions_rows() {
     for edge in ["worker::before_commit", "worker::after_commit"] {
         let stage = Stage::with_loans().await;
