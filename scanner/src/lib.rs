@@ -13,6 +13,8 @@ mod batching;
 mod complaints;
 mod discovery;
 mod lost_messages;
+mod low_mark;
+mod pace;
 mod pass;
 mod reach;
 mod relay;

@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use longshore_common::ledger;
+use deadpool_postgres::ClientWrapper;
+use longshore_common::ledger::{self, LongestPublished};
 use tokio_postgres::Client;
 use tracing::warn;
 
-use crate::answer::answered;
+use crate::{answer::answered, low_mark::LowMark};
 
 /// How long a message may be on its way from the queue to a worker's claim.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct LostMessages {
     looked: Option<Instant>,
+    /// By the time of publishing.
+    published: LowMark,
     /// Now, when some task had been published for longer than the grace.
     now: Option<DateTime<Utc>>,
     /// Since when each look has found the queue empty.
@@ -31,11 +34,15 @@ pub(crate) struct LostMessages {
 
 impl LostMessages {
     /// Whether it is time to look, and a task has been published for longer than the grace.
-    pub(crate) async fn is_suspicious(&mut self, client: &Client) -> anyhow::Result<bool> {
+    pub(crate) async fn is_suspicious(&mut self, client: &ClientWrapper) -> anyhow::Result<bool> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return Ok(false);
         }
-        self.now = answered(ledger::long_published(client, GRACE)).await?;
+        let LongestPublished { now, published_time } =
+            answered(ledger::longest_published(client, self.published.from())).await?;
+        self.published.is_empty_before(published_time.unwrap_or(now));
+        let is_long = |time: DateTime<Utc>| (now - time).to_std().is_ok_and(|passed| passed > GRACE);
+        self.now = published_time.is_some_and(is_long).then_some(now);
         self.looked = Some(Instant::now());
         if self.now.is_none() {
             self.empty_since = None;
@@ -71,7 +78,15 @@ impl LostMessages {
 }
 
 async fn unpublish(client: &Client, limit: DateTime<Utc>) -> anyhow::Result<u64> {
-    let tasks = answered(ledger::unpublish(client, limit)).await?;
+    let (mut tasks, mut from) = (0, None);
+    loop {
+        let (unpublished, next) = answered(ledger::unpublish_page(client, from, limit)).await?;
+        tasks += unpublished;
+        if next.is_none() {
+            break;
+        }
+        from = next;
+    }
     if tasks > 0 {
         warn!(tasks, "messages seem lost, which the broker had confirmed; their tasks are published again");
     }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
+use deadpool_postgres::ClientWrapper;
 use longshore_common::{
     edge,
     ledger::{self, Lock, Unpublished},
     queue::{Published, Publisher, Queue},
     telemetry,
 };
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     answer::answered,
     lost_messages::{LostMessages, SECOND_LOOK},
+    low_mark::LowMark,
 };
 
 /// Tasks whose confirms are awaited together.
@@ -32,6 +34,10 @@ pub struct Relay {
     /// Whether an alarm of the broker is recorded; `None`: to be read.
     is_alarm_recorded: Option<bool>,
     lost: LostMessages,
+    /// By due time.
+    unpublished: LowMark,
+    /// The last call published something: where files keep coming, the next one need not ask first.
+    had_work: bool,
 }
 
 impl Relay {
@@ -44,6 +50,8 @@ impl Relay {
             is_cut_off: false,
             is_alarm_recorded: None,
             lost: LostMessages::default(),
+            unpublished: LowMark::default(),
+            had_work: false,
         }
     }
 
@@ -52,7 +60,11 @@ impl Relay {
     ///
     /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
     /// connection to the broker where the old one is of no more use.
-    pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
+    pub async fn publish_due(
+        &mut self,
+        client: &ClientWrapper,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<u64> {
         if self.is_alarm_recorded.is_none() {
             let is_recorded = answered(ledger::broker_alarm_since(client)).await?.is_some();
             self.is_alarm_recorded = Some(is_recorded);
@@ -65,7 +77,7 @@ impl Relay {
     }
 
     /// Only publishing shows an alarm, so that `status` and `health` are told of it here.
-    async fn record_alarm(&mut self, client: &Client) -> anyhow::Result<()> {
+    async fn record_alarm(&mut self, client: &ClientWrapper) -> anyhow::Result<()> {
         let Some(publisher) = &self.publisher else { return Ok(()) };
         let is_alarmed = publisher.is_blocked();
         if self.is_alarm_recorded != Some(is_alarmed) && !client.is_closed() {
@@ -75,11 +87,16 @@ impl Relay {
         Ok(())
     }
 
-    async fn publish_until_done(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
+    async fn publish_until_done(
+        &mut self,
+        client: &ClientWrapper,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
         // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
+        let expects_work = std::mem::take(&mut self.had_work) || is_suspicious || self.is_cut_off;
         let has_work =
-            is_suspicious || self.is_cut_off || !answered(ledger::unpublished(client, 1)).await?.is_empty();
+            expects_work || answered(ledger::has_unpublished(client, self.unpublished.from())).await?;
         if !has_work
             || !answered(ledger::try_lock_from_silent(
                 client,
@@ -97,23 +114,32 @@ impl Relay {
             self.unpublish_lost(client).await?;
         }
         let mut published = 0;
+        let mut last_due = None;
         while !stop.is_cancelled() {
-            let tasks = answered(ledger::unpublished(client, WINDOW)).await?;
+            let tasks = answered(ledger::unpublished(client, self.unpublished.from(), WINDOW)).await?;
             let confirmed = self.publish_window(client, &tasks).await?;
             published += confirmed;
+            if let (true, Some(time)) = (tasks.is_empty(), last_due) {
+                // Whatever was due until then is published.
+                self.unpublished.is_empty_before(time);
+            }
+            // Whatever clock made them: one from the future must not hide what is due now.
+            let due_times = tasks.iter().map(|task| task.due_time).filter(|time| *time <= Utc::now());
+            last_due = last_due.max(due_times.max());
             if tasks.is_empty() || confirmed < tasks.len() as u64 {
                 // Nothing is due, or some were returned; the next tick sees what is left.
                 break;
             }
         }
         answered(ledger::unlock(client, Lock::Relay)).await?;
+        self.had_work = published > 0;
         Ok(published)
     }
 
     /// The same for a caller that does not come back: where messages may be lost, it looks again when that counts.
     pub async fn publish_until_sure(
         &mut self,
-        client: &Client,
+        client: &ClientWrapper,
         stop: &CancellationToken,
     ) -> anyhow::Result<u64> {
         let mut published = self.publish_due(client, stop).await?;
@@ -127,7 +153,7 @@ impl Relay {
     }
 
     /// Under the relay's lock, so that the queue is looked at while nobody publishes.
-    async fn unpublish_lost(&mut self, client: &Client) -> anyhow::Result<()> {
+    async fn unpublish_lost(&mut self, client: &ClientWrapper) -> anyhow::Result<()> {
         if self.lost.unpublish_overtaken(client).await? {
             return Ok(());
         }
@@ -143,7 +169,7 @@ impl Relay {
         self.lost.unpublish_missing(client, ready).await
     }
 
-    async fn publish_window(&mut self, client: &Client, tasks: &[Unpublished]) -> anyhow::Result<u64> {
+    async fn publish_window(&mut self, client: &ClientWrapper, tasks: &[Unpublished]) -> anyhow::Result<u64> {
         if tasks.is_empty() {
             return Ok(0);
         }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::ClientWrapper;
 use longshore_common::{
     edge,
     ledger::{self, Gone, Holder, Lock, OpenTask, Rescue},
@@ -14,6 +15,8 @@ use longshore_common::{
 use tokio_postgres::Client;
 use tracing::{error, warn};
 use uuid::Uuid;
+
+use crate::pace::Pace;
 
 /// How long a lease must be free before its worker counts as dead. A worker that lives and has lost only its connection
 /// settles the task itself within this time.
@@ -28,6 +31,7 @@ const SILENT_FOR: Duration = Duration::from_secs(7);
 pub struct Rescuer {
     limits: Limits,
     sightings: HashMap<(Uuid, i32), Sighting>,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,18 +45,22 @@ struct Sighting {
 impl Rescuer {
     /// A rescuer that has seen nothing yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, sightings: HashMap::new() }
+        Self { limits, sightings: HashMap::new(), pace: Pace::default() }
     }
 
     /// Looks at every task that is PROCESSING or whose lease is held. Gives the number of tasks that were rescued. If another
-    /// rescuer is at it, nothing is left to do here.
+    /// rescuer is at it, or the last look was slow and recent, nothing is left to do here.
     ///
     /// After an error the connection must be closed: it may hold a lock.
-    pub async fn look(&mut self, client: &Client) -> anyhow::Result<u64> {
+    pub async fn look(&mut self, client: &ClientWrapper) -> anyhow::Result<u64> {
+        if self.pace.is_due() { self.look_now(client).await } else { Ok(0) }
+    }
+
+    async fn look_now(&mut self, client: &ClientWrapper) -> anyhow::Result<u64> {
         if !ledger::try_lock_from_silent(client, Lock::Rescue, self.limits.stall_limit).await? {
             return Ok(0);
         }
-        let open = ledger::open_tasks(client).await?;
+        let open = self.pace.look(ledger::open_tasks(client)).await?;
         self.sightings.retain(|key, _| open.iter().any(|task| (task.id, task.attempt) == *key));
         // All at once, as they were listed: what one of them takes is no time that another was looked at.
         let gone: Vec<OpenTask> = open.into_iter().filter(|task| self.is_gone(task)).collect();
@@ -65,15 +73,15 @@ impl Rescuer {
     }
 
     /// Looks, and where it is in doubt looks again when that counts: for a caller that does not come back.
-    pub async fn look_until_sure(&mut self, client: &Client) -> anyhow::Result<u64> {
-        let mut rescued = self.look(client).await?;
+    pub async fn look_until_sure(&mut self, client: &ClientWrapper) -> anyhow::Result<u64> {
+        let mut rescued = self.look_now(client).await?;
         let doubt = self.sightings.values().map(|sighting| match sighting.sign_of_life {
             None => FREE_FOR,
             Some(_) => SILENT_FOR,
         });
         if let Some(doubt) = doubt.max() {
             tokio::time::sleep(doubt).await;
-            rescued += self.look(client).await?;
+            rescued += self.look_now(client).await?;
         }
         Ok(rescued)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::ClientWrapper;
 use longshore_common::{
     dataset::Schedule,
     ledger::{self, AuditFindings, Lock, ScanCounts, ScanKind, StoredDataset},
@@ -16,6 +17,7 @@ use crate::{
     answer::answered,
     batching::{self, BatchReport},
     discovery::{self, Discovered},
+    pace::Pace,
 };
 
 /// How much a scan looks at.
@@ -91,6 +93,8 @@ pub async fn scan_dataset(
             discovery::discover(client, dataset, options, stop, on_page).await?;
         batching::send_batches(client, dataset, options.flush, &mut batches).await?;
         answered(ledger::unlock(client, Lock::Scan(dataset.id))).await?;
+        // The service does so often; where scans are started by a timer, they are what does it.
+        answered(ledger::add_up_totals(client)).await?;
         telemetry::metrics().files_scanned(&name, counts.new);
         let (listed, new, known, skipped) = (counts.listed, counts.new, counts.known, &counts.skipped);
         let tasks = batches.tasks;
@@ -123,12 +127,13 @@ fn say(audit: &AuditFindings) {
 
 /// Sends the batches that have become due since the last scan; nothing if a scan has the lock.
 pub(crate) async fn send_due_batches(
-    client: &mut Client,
+    client: &mut ClientWrapper,
     dataset: &StoredDataset,
     stall_limit: Duration,
+    pace: &mut Pace,
 ) -> anyhow::Result<()> {
     // The span is made only where there is something to do: this runs every tick.
-    if !ledger::is_batch_due(client, dataset.id, &dataset.spec.batch).await? {
+    if !pace.is_due() || !pace.look(ledger::is_batch_due(client, dataset.id, &dataset.spec.batch)).await? {
         return Ok(());
     }
     let name = &dataset.spec.name;

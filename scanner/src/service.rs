@@ -1,11 +1,14 @@
 //! The scanner service: scans by schedule; batches, rescues and relays on its own clock.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use clap::Args;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{ClientWrapper, Pool};
 use longshore_common::{
     database::{self, Database},
     error::chain,
@@ -13,13 +16,15 @@ use longshore_common::{
     limits::Limits,
     queue::Queue,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     after_loads::{self, AfterLoads},
+    answer::answered,
+    pace::Pace,
     relay::Relay,
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
@@ -111,6 +116,8 @@ const RESCUE_LIMIT: Duration = Duration::from_secs(60);
 /// What a stop waits for, of a scan or a tick that hangs.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 const TICK_LIMIT: Duration = Duration::from_secs(600);
+/// How often to add up the totals: `status` reads some thousand differences as fast as none.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 const HUNG: &str = "Postgres does not answer";
 
 /// Everything that needs only Postgres and the file stores.
@@ -122,6 +129,10 @@ struct Books {
     due_times: DueTimes,
     scans: RunningScans,
     watches: Watches,
+    /// Of looks whether a dataset's batch is due.
+    batch_paces: HashMap<i32, Pace>,
+    /// When the totals were last added up.
+    added_up: Option<Instant>,
     /// Versions of specs that were said to be unreadable.
     said: HashSet<(String, i32)>,
 }
@@ -136,6 +147,8 @@ impl Books {
             rescuer: Rescuer::new(config.limits),
             due_times: DueTimes::default(),
             scans: RunningScans::new(config.limits.stall_limit),
+            batch_paces: HashMap::new(),
+            added_up: None,
             said: HashSet::new(),
         }
     }
@@ -189,7 +202,7 @@ impl Books {
                 Ok(dataset) if self.scans.is_running(dataset.id) => {}
                 Ok(dataset) => match self.due_job(&session, &dataset).await? {
                     Some((since, kind)) => due.push((since, kind, dataset)),
-                    None => send_due_batches(&mut session, &dataset, self.stall_limit).await?,
+                    None => self.send_due_batches(&mut session, &dataset).await?,
                 },
                 Err(error) => {
                     if self.said.insert((error.name.clone(), error.version)) {
@@ -206,11 +219,24 @@ impl Books {
                 let watched_since = self.watches.scan_begins(dataset.id);
                 self.scans.start(self.pool.clone(), dataset, kind, watched_since, self.stop.clone());
             } else {
-                send_due_batches(&mut session, &dataset, self.stall_limit).await?;
+                self.send_due_batches(&mut session, &dataset).await?;
             }
+        }
+        if self.added_up.is_none_or(|last| last.elapsed() >= ADD_UP_EVERY) {
+            answered(ledger::add_up_totals(&session)).await?;
+            self.added_up = Some(Instant::now());
         }
         session.give_back();
         Ok(())
+    }
+
+    async fn send_due_batches(
+        &mut self,
+        client: &mut ClientWrapper,
+        dataset: &StoredDataset,
+    ) -> anyhow::Result<()> {
+        let pace = self.batch_paces.entry(dataset.id).or_default();
+        send_due_batches(client, dataset, self.stall_limit, pace).await
     }
 
     /// What the dataset is due for, and since when.

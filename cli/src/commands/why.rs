@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::Args;
+use deadpool_postgres::ClientWrapper;
 use longshore_common::ledger::{self, History};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -81,7 +82,7 @@ impl Named {
         }
     }
 
-    async fn unknown(&self, client: &Client) -> anyhow::Result<WrongCall> {
+    async fn unknown(&self, client: &ClientWrapper) -> anyhow::Result<WrongCall> {
         Ok(WrongCall(match self {
             Self::Task(id) => format!("there is no task {id}; `longshore tasks` lists those that exist"),
             Self::File(uri) => unknown::told(client, uri).await?,

@@ -147,7 +147,7 @@ pub async fn publish_again_later(
         .execute(
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '1s', modified_time = now()
-             WHERE id = $1 AND attempt = $2 AND status = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND attempt = $2 AND status || '' = 'NEW' AND due_time <= now()",
             &[&task_id, &attempt],
         )
         .await?;
@@ -190,7 +190,7 @@ async fn take(
         .prepare_cached(
             "WITH claimed AS (
                  UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
-                 WHERE id = $1 AND status = 'NEW' AND due_time <= now()
+                 WHERE id = $1 AND status || '' = 'NEW' AND due_time <= now()
                  RETURNING id, lease_key, attempt, dataset_id
              ), recorded AS (
                  INSERT INTO longshore.attempt (task_id, attempt, worker, dataset_version)
@@ -277,7 +277,7 @@ pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), 
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2,
                  first_failure_time = coalesce(first_failure_time, now()), modified_time = now()
-             WHERE id = $1 AND status = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND status || '' = 'NEW' AND due_time <= now()",
             &[&task_id, &cause],
         )
         .await?;
@@ -286,7 +286,7 @@ pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), 
 
 /// Whether the task waits for a worker.
 pub async fn is_new(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgres::Error> {
-    let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status = 'NEW')";
+    let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status || '' = 'NEW')";
     client.query_one(sql, &[&task_id]).await?.try_get(0)
 }
 
@@ -294,7 +294,7 @@ pub async fn is_new(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgr
 pub async fn is_running(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     let row = client
         .query_one(
-            "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING')",
+            "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND attempt = $2 AND status || '' = 'PROCESSING')",
             &[&task_id, &attempt],
         )
         .await?;

@@ -1,8 +1,10 @@
 //! Reading dataset specs.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, Row, types::Json};
 
+use super::totals::TOTALS;
 use crate::dataset::Dataset;
 
 /// A dataset in its current version.
@@ -50,9 +52,10 @@ pub struct UnreadableSpec {
 
 /// All datasets in their current version, by name. One that cannot be read does not keep the others from being.
 pub async fn datasets(
-    client: &Client,
+    client: &ClientWrapper,
 ) -> Result<Vec<Result<StoredDataset, UnreadableSpec>>, tokio_postgres::Error> {
-    let rows = client.query(&format!("{SELECT} ORDER BY dataset.name"), &[]).await?;
+    let statement = client.prepare_cached(&format!("{SELECT} ORDER BY dataset.name")).await?;
+    let rows = client.query(&statement, &[]).await?;
     let read = |row: &Row| {
         stored(row).map_err(|source| UnreadableSpec {
             name: row.get("name"),
@@ -102,14 +105,14 @@ pub struct DatasetSummary {
 pub async fn dataset_summaries(client: &Client) -> Result<Vec<DatasetSummary>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "SELECT dataset.name, dataset.current_version, dataset.target_table,
+            &format!("SELECT dataset.name, dataset.current_version, dataset.target_table,
                     dataset_version.spec ->> 'source' AS source, dataset_version.spec ->> 'schedule' AS schedule,
-                    (SELECT count(*) FROM longshore.file WHERE file.dataset_id = dataset.id) AS files,
+                    (SELECT coalesce(sum(files), 0)::bigint FROM {TOTALS} AS total WHERE total.dataset_id = dataset.id) AS files,
                     (SELECT max(started_time) FROM longshore.scan WHERE scan.dataset_id = dataset.id) AS last_scan
              FROM longshore.dataset
              JOIN longshore.dataset_version
                ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
-             ORDER BY dataset.name",
+             ORDER BY dataset.name"),
             &[],
         )
         .await?;

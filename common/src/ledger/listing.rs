@@ -7,6 +7,8 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::{totals::TOTALS, waiting::IS_WAITING};
+
 /// A task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskStatus {
@@ -80,11 +82,14 @@ pub async fn list_tasks(
     limit: i64,
 ) -> Result<Vec<TaskRow>, tokio_postgres::Error> {
     let status = status.map(|status| status.to_string());
+    let Some((dataset_id, source)) = source(client, "task", "tasks", dataset).await? else {
+        return Ok(Vec::new());
+    };
     let rows = client
         .query(
-            "SELECT task.id, dataset.name, task.status, task.attempt, file.files, file.size_in_bytes,
+            &format!("SELECT task.id, dataset.name, task.status, task.attempt, file.files, file.size_in_bytes,
                     attempt.worker, task.created_time, task.modified_time, etl_task.failure_msg, file.file_name
-             FROM longshore.task
+             FROM {source} AS task
              JOIN longshore.etl_task ON etl_task.id = task.id
              JOIN longshore.dataset ON dataset.id = task.dataset_id
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
@@ -93,10 +98,10 @@ pub async fn list_tasks(
                         CASE count(*) WHEN 1 THEN min(uri) END AS file_name
                  FROM longshore.file WHERE file.task_id = task.id
              ) AS file
-             WHERE ($1::text IS NULL OR task.status = $1) AND ($2::text IS NULL OR dataset.name = $2)
+             WHERE ($1::text IS NULL OR task.status = $1) AND ($2::integer IS NULL OR task.dataset_id = $2)
              ORDER BY task.id DESC
-             LIMIT $3",
-            &[&status, &dataset, &limit],
+             LIMIT $3"),
+            &[&status, &dataset_id, &limit],
         )
         .await?;
     rows.iter()
@@ -149,6 +154,17 @@ pub struct FileRow {
     pub rows_rejected: Option<i64>,
 }
 
+/// What `FILE_STATE = state` says, as the indexes have it; as an expression over three joins, it would be asked of every file.
+fn is_in_state(state: &str) -> &'static str {
+    match state {
+        "SCANNED" => IS_WAITING,
+        "IGNORED" => "file.is_ignored",
+        "REPLACED" => "file_load.removed_time IS NOT NULL AND file_load.replaced_by IS NOT NULL",
+        "UNLOADED" => "file_load.removed_time IS NOT NULL AND file_load.replaced_by IS NULL",
+        _ => "task.status = $1 AND file_load.removed_time IS NULL",
+    }
+}
+
 /// The newest files, at most `limit`, filtered by state and dataset.
 pub async fn list_files(
     client: &Client,
@@ -156,6 +172,10 @@ pub async fn list_files(
     dataset: Option<&str>,
     limit: i64,
 ) -> Result<Vec<FileRow>, tokio_postgres::Error> {
+    let Some((dataset_id, source)) = source(client, "file", "files", dataset).await? else {
+        return Ok(Vec::new());
+    };
+    let is_in_state = status.map_or("true", is_in_state);
     let rows = client
         .query(
             &format!(
@@ -163,16 +183,15 @@ pub async fn list_files(
                     file.file_modified_time, file.created_time, file.task_id,
                     CASE WHEN removed_time IS NULL THEN rows_loaded END,
                     CASE WHEN removed_time IS NULL THEN rows_rejected END
-             FROM longshore.file
+             FROM {source} AS file
              JOIN longshore.dataset ON dataset.id = file.dataset_id
              LEFT JOIN longshore.task ON task.id = file.task_id
              LEFT JOIN longshore.file_load ON file_load.file_id = file.id
-             WHERE ($1::text IS NULL OR {FILE_STATE} = $1)
-               AND ($2::text IS NULL OR dataset.name = $2)
+             WHERE ($1::text IS NULL OR {is_in_state}) AND ($2::integer IS NULL OR file.dataset_id = $2)
              ORDER BY file.id DESC
              LIMIT $3"
             ),
-            &[&status, &dataset, &limit],
+            &[&status, &dataset_id, &limit],
         )
         .await?;
     rows.iter()
@@ -191,4 +210,30 @@ pub async fn list_files(
             })
         })
         .collect()
+}
+
+/// What a dataset has at most, if that is read and sorted for a list. Of more, the newest are soon found from the table's end;
+/// of few, behind millions of other datasets', they are not.
+const FEW: i64 = 50_000;
+
+/// Where a list of `longshore.task` or `longshore.file` is read from, and the id of its dataset; `None` if there is no such dataset. The
+/// number of rows decides, which is known, because the planner takes them for spread over all of the table.
+async fn source(
+    client: &Client,
+    table: &str,
+    counted_as: &str,
+    dataset: Option<&str>,
+) -> Result<Option<(Option<i32>, String)>, tokio_postgres::Error> {
+    let Some(name) = dataset else { return Ok(Some((None, format!("longshore.{table}")))) };
+    let sql = format!(
+        "SELECT id, (SELECT coalesce(sum({counted_as}), 0)::bigint FROM {TOTALS} AS total WHERE dataset_id = dataset.id)
+         FROM longshore.dataset WHERE name = $1"
+    );
+    let Some(row) = client.query_opt(&sql, &[&name]).await? else { return Ok(None) };
+    // OFFSET 0 keeps the planner from walking the whole table in the order of the list.
+    let source = match row.try_get::<_, i64>(1)? {
+        0..=FEW => format!("(SELECT * FROM longshore.{table} WHERE dataset_id = $2 OFFSET 0)"),
+        _ => format!("longshore.{table}"),
+    };
+    Ok(Some((Some(row.try_get(0)?), source)))
 }

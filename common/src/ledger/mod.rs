@@ -1,5 +1,8 @@
 //! The books: all SQL on schema `longshore`, one module a concern. Every statement stands next to the function that
 //! runs it; no other crate writes SQL on these tables.
+//!
+//! A statement that finds a task by its key writes `status || '' = 'NEW'`: an expression, so that the key is the only index for it. With
+//! statistics from a quiet day the planner believes that hardly any task is NEW, and reads an index of NEW tasks from end to end.
 
 mod after_load;
 mod apply;
@@ -28,6 +31,7 @@ mod settlement;
 mod table_shape;
 mod target;
 mod tasks;
+mod totals;
 mod verify;
 mod waiting;
 
@@ -58,9 +62,9 @@ pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock}
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
-pub use lost_messages::{long_published, overtaken_until, unpublish};
+pub use lost_messages::{LongestPublished, longest_published, overtaken_until, unpublish_page};
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
-pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
+pub use outbox::{TASK_CHANNEL, Unpublished, has_unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
@@ -75,5 +79,6 @@ pub use scans::{
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later, wait_for_table};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use tasks::{NewTask, create_tasks};
+pub use totals::add_up_totals;
 pub use verify::{DifferingFile, DifferingFiles, Verified, has_table, verify};
 pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

@@ -1,7 +1,7 @@
 //! Tasks that wait to be published. First publish, retry and rescue all pass through here.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Client;
+use deadpool_postgres::ClientWrapper;
 use uuid::Uuid;
 
 /// The channel on which the relay hears that a task has become due.
@@ -30,20 +30,40 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// At most `limit` tasks to publish, those that are due longest first.
-pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
-    let rows = client
-        .query(
-            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent,
-                    (SELECT id FROM longshore.installation)
-             FROM longshore.task
-             JOIN longshore.dataset ON dataset.id = task.dataset_id
-             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-             ORDER BY task.due_time, task.id
-             LIMIT $1",
-            &[&limit],
-        )
-        .await?;
+/// What is NEW, due and not published, from a due time on.
+///
+/// Below `$1` lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such as a long load, they
+/// cannot be removed, and each look would read them all.
+const IS_UNPUBLISHED: &str = "task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
+    AND task.due_time >= coalesce($1::timestamptz, '-infinity')";
+
+/// Whether any task is to be published that is due since `from` or later.
+pub async fn has_unpublished(
+    client: &ClientWrapper,
+    from: Option<DateTime<Utc>>,
+) -> Result<bool, tokio_postgres::Error> {
+    // In the order of the index, so that no plan looks at other tasks, whatever the statistics say.
+    let sql = format!("SELECT FROM longshore.task WHERE {IS_UNPUBLISHED} ORDER BY task.due_time LIMIT 1");
+    let statement = client.prepare_cached(&sql).await?;
+    Ok(client.query_opt(&statement, &[&from]).await?.is_some())
+}
+
+/// At most `limit` tasks to publish, those that are due longest first, from `from` on.
+pub async fn unpublished(
+    client: &ClientWrapper,
+    from: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+         FROM longshore.task
+         JOIN longshore.dataset ON dataset.id = task.dataset_id
+         WHERE {IS_UNPUBLISHED}
+         ORDER BY task.due_time, task.id
+         LIMIT $2"
+    );
+    let statement = client.prepare_cached(&sql).await?;
+    let rows = client.query(&statement, &[&from, &limit]).await?;
     let task = |row: &tokio_postgres::Row| Unpublished {
         id: row.get(0),
         dataset: row.get(1),
@@ -59,18 +79,21 @@ pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>
 ///
 /// A task that a worker has claimed since, or that is to be published again since, is not marked: status, attempt and due time
 /// are the fence. Without the due time, a late mark would hide that its message is answered already.
-pub async fn mark_published(client: &Client, tasks: &[&Unpublished]) -> Result<u64, tokio_postgres::Error> {
+pub async fn mark_published(
+    client: &ClientWrapper,
+    tasks: &[&Unpublished],
+) -> Result<u64, tokio_postgres::Error> {
     let ids: Vec<Uuid> = tasks.iter().map(|task| task.id).collect();
     let attempts: Vec<i32> = tasks.iter().map(|task| task.attempt).collect();
     let due_times: Vec<DateTime<Utc>> = tasks.iter().map(|task| task.due_time).collect();
-    client
-        .execute(
+    let statement = client
+        .prepare_cached(
             "UPDATE longshore.task
              SET published_time = now(), publications = publications + 1, modified_time = now()
              FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[]) AS confirmed (id, attempt, due_time)
              WHERE task.id = confirmed.id AND task.attempt = confirmed.attempt AND task.due_time = confirmed.due_time
-               AND task.status = 'NEW' AND task.published_time IS NULL",
-            &[&ids, &attempts, &due_times],
+               AND task.status || '' = 'NEW' AND task.published_time IS NULL",
         )
-        .await
+        .await?;
+    client.execute(&statement, &[&ids, &attempts, &due_times]).await
 }

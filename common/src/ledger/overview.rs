@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::{after_load::AfterLoadCounts, waiting::IS_WAITING};
+use super::{after_load::AfterLoadCounts, totals::TOTALS, waiting::IS_WAITING};
 
 /// Files, tasks and rows in numbers.
 #[derive(Debug, Clone, Serialize)]
@@ -56,26 +56,30 @@ pub struct RowCounts {
     pub rejected: i64,
 }
 
-/// Counts everything, in one snapshot.
+/// Counts everything, in one snapshot. What is nearly everything (files in tasks, LOADED tasks) is the total without the
+/// others, which have indexes of their own.
 pub async fn overview(client: &Client) -> Result<Overview, tokio_postgres::Error> {
     let row = client
         .query_one(
             &format!(
-                "SELECT file.scanned, file.sent_for_etl, task.new, task.processing, task.loaded, task.failed,
-                    load.rows_read, load.rows_loaded, load.rows_rejected, running.rows_read,
+                "SELECT file.scanned, total.files - total.files_ignored - file.scanned,
+                    task.new, task.processing, total.tasks - task.new - task.processing - task.failed, task.failed,
+                    total.rows_read, total.rows_loaded, total.rows_rejected, running.rows_read,
                     after_load.open, after_load.failing
-             FROM (SELECT count(*) FILTER (WHERE {IS_WAITING}) AS scanned,
-                          count(task_id) AS sent_for_etl FROM longshore.file) AS file,
+             FROM (SELECT coalesce(sum(files), 0)::bigint AS files,
+                          coalesce(sum(files_ignored), 0)::bigint AS files_ignored,
+                          coalesce(sum(tasks), 0)::bigint AS tasks,
+                          coalesce(sum(rows_read), 0)::bigint AS rows_read,
+                          coalesce(sum(rows_loaded), 0)::bigint AS rows_loaded,
+                          coalesce(sum(rows_rejected), 0)::bigint AS rows_rejected FROM {TOTALS} AS total) AS total,
+                  (SELECT count(*) AS scanned FROM longshore.file WHERE {IS_WAITING}) AS file,
                   (SELECT count(*) FILTER (WHERE status = 'NEW') AS new,
                           count(*) FILTER (WHERE status = 'PROCESSING') AS processing,
-                          count(*) FILTER (WHERE status = 'LOADED') AS loaded,
-                          count(*) FILTER (WHERE status = 'FAILED') AS failed FROM longshore.task) AS task,
-                  (SELECT coalesce(sum(rows_read), 0)::bigint AS rows_read,
-                          coalesce(sum(rows_loaded), 0)::bigint AS rows_loaded,
-                          coalesce(sum(rows_rejected), 0)::bigint AS rows_rejected
-                   FROM longshore.file_load WHERE removed_time IS NULL) AS load,
-                  (SELECT coalesce(sum(rows_read), 0)::bigint AS rows_read
-                   FROM longshore.attempt WHERE finished_time IS NULL) AS running,
+                          count(*) FILTER (WHERE status = 'FAILED') AS failed
+                   FROM longshore.task WHERE status <> 'LOADED') AS task,
+                  (SELECT coalesce(sum(attempt.rows_read), 0)::bigint AS rows_read
+                   FROM longshore.task JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
+                   WHERE task.status = 'PROCESSING' AND attempt.finished_time IS NULL) AS running,
                   (SELECT count(*) AS open, count(*) FILTER (WHERE tries > 0) AS failing
                    FROM longshore.after_load WHERE done_time IS NULL) AS after_load"
             ),

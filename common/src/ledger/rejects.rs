@@ -45,7 +45,8 @@ pub struct RejectRow {
     pub raw: String,
 }
 
-/// The rejects of a scope by file and line, at most `limit` if one is given; they stream.
+/// The rejects of a scope by file, as they were found, and line, at most `limit` if one is given; they stream. In the order of the
+/// table's key, so that a few need no look at all of them.
 pub async fn read_rejects(
     client: &Client,
     scope: &RejectScope,
@@ -62,7 +63,7 @@ pub async fn read_rejects(
              FROM longshore.reject
              JOIN longshore.file ON file.id = reject.file_id
              WHERE ($1::integer IS NULL OR file.dataset_id = $1) AND ($2::text IS NULL OR file.uri = $2)
-             ORDER BY file.uri, reject.file_id, reject.line
+             ORDER BY reject.file_id, reject.line
              LIMIT $3",
             parameters,
         )

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
@@ -35,9 +36,9 @@ pub struct Holder {
 }
 
 /// All tasks that are PROCESSING, and those that are NEW while somebody holds their lease.
-pub async fn open_tasks(client: &Client) -> Result<Vec<OpenTask>, tokio_postgres::Error> {
-    let rows = client
-        .query(
+pub async fn open_tasks(client: &ClientWrapper) -> Result<Vec<OpenTask>, tokio_postgres::Error> {
+    let statement = client
+        .prepare_cached(
             "WITH holder AS MATERIALIZED (
                  SELECT (classid::bigint << 32) | objid::bigint AS lease_key, pid FROM pg_locks
                  WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -46,7 +47,7 @@ pub async fn open_tasks(client: &Client) -> Result<Vec<OpenTask>, tokio_postgres
                  SELECT id, lease_key, attempt, TRUE AS is_processing FROM longshore.task WHERE status = 'PROCESSING'
                  UNION ALL
                  SELECT task.id, lease_key, attempt, FALSE FROM holder JOIN longshore.task USING (lease_key)
-                 WHERE task.status = 'NEW'
+                 WHERE task.status || '' = 'NEW'
              ), heard AS (
                  SELECT open.*, holder.pid,
                         CASE WHEN is_processing THEN attempt.heartbeat_time ELSE activity.state_change END AS sign_of_life
@@ -58,9 +59,9 @@ pub async fn open_tasks(client: &Client) -> Result<Vec<OpenTask>, tokio_postgres
              SELECT id, lease_key, attempt, is_processing, pid, coalesce(sign_of_life, clock_timestamp()),
                     coalesce(extract(epoch FROM clock_timestamp() - sign_of_life), 0)::double precision
              FROM heard",
-            &[],
         )
         .await?;
+    let rows = client.query(&statement, &[]).await?;
     Ok(rows.iter().map(open_task).collect())
 }
 
@@ -145,7 +146,7 @@ pub async fn rescue(
                          THEN format('poison: %s workers died while they loaded it; the last was %s', deaths + 1, last_known)
                          ELSE format('a worker %s: %s', $4::text, last_known) END
                  FROM died
-                 WHERE id = $1 AND task.attempt = $2 AND status = 'PROCESSING'
+                 WHERE id = $1 AND task.attempt = $2 AND status || '' = 'PROCESSING'
                  RETURNING id, task.attempt, status, failure_msg, {WAKE_RELAY}
              ), ended AS (
                  UPDATE longshore.attempt

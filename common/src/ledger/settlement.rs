@@ -19,7 +19,7 @@ pub async fn mark_loaded(
     let statement = settling(
         "UPDATE longshore.task
          SET status = 'LOADED', failure_msg = NULL, modified_time = clock_timestamp()
-         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         WHERE id = $1 AND attempt = $2 AND status || '' = 'PROCESSING'
          RETURNING id, attempt, status AS outcome, failure_msg",
     );
     let statement = transaction.prepare_cached(&statement).await?;
@@ -46,7 +46,7 @@ pub async fn retry_later(
                  WHERE task_id = $1 AND outcome = 'RETRY' AND finished_time >= first_failure_time
              ),
              published_time = NULL, failure_msg = $3, modified_time = now()
-         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         WHERE id = $1 AND attempt = $2 AND status || '' = 'PROCESSING'
          RETURNING id, attempt, CASE status WHEN 'NEW' THEN 'RETRY' ELSE status END AS outcome, failure_msg",
         &[&task_id, &attempt, &error, &retry_for.as_secs_f64()],
     )
@@ -84,7 +84,7 @@ pub async fn give_back(client: &Client, task_id: Uuid, attempt: i32) -> Result<b
         &format!(
             "UPDATE longshore.task
              SET status = 'NEW', due_time = now(), published_time = NULL, modified_time = now()
-             WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+             WHERE id = $1 AND attempt = $2 AND status || '' = 'PROCESSING'
              RETURNING id, attempt, 'STOPPED' AS outcome, NULL AS failure_msg, {WAKE_RELAY}"
         ),
         &[&task_id, &attempt],
@@ -104,7 +104,7 @@ pub async fn fail(
         "UPDATE longshore.task
          SET status = 'FAILED', failure_msg = $3, first_failure_time = coalesce(first_failure_time, clock_timestamp()),
              published_time = NULL, modified_time = clock_timestamp()
-         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         WHERE id = $1 AND attempt = $2 AND status || '' = 'PROCESSING'
          RETURNING id, attempt, status AS outcome, failure_msg",
         &[&task_id, &attempt, &error],
     )
@@ -112,7 +112,7 @@ pub async fn fail(
 }
 
 /// What fences an attempt's statements off once it is not the one that runs.
-const FENCE: &str = "AND attempt = $2 AND status = 'PROCESSING'";
+const FENCE: &str = "AND attempt = $2 AND status || '' = 'PROCESSING'";
 
 async fn settle(
     client: &impl GenericClient,

@@ -277,3 +277,27 @@ async fn a_worker_whose_broker_falls_silent_finishes_its_load_and_consumes_again
     stage.assert_each_loan_once(all).await;
     assert_eq!(stage.texts("SELECT DISTINCT attempt FROM longshore.task").await, ["1"]);
 }
+
+#[tokio::test]
+async fn many_lost_messages_are_published_again_in_pages() {
+    const TASKS: i64 = 25_000;
+    let stage = Stage::with_loans().await;
+    stage.scan().await;
+    stage
+        .client()
+        .await
+        .batch_execute(&format!(
+            "INSERT INTO longshore.task (id, dataset_id, published_time, publications)
+             SELECT gen_random_uuid(), (SELECT id FROM longshore.dataset), now() - n * interval '1ms' - interval '1min', 1
+             FROM generate_series(1, {TASKS}) AS n"
+        ))
+        .await
+        .unwrap();
+    // It ends before the first of them is published.
+    let killed = [("FAILPOINTS", "relay::before_publish=1*return(kill)")];
+    let mut scanner = stage.spawn_with(&["scanner"], &killed);
+    assert!(!scanner.ended().await.success());
+    assert!(scanner.log().contains(LOST), "{}", scanner.log());
+    let pages = "SELECT count(*) FROM longshore.task WHERE published_time IS NULL GROUP BY xmin::text ORDER BY 1 DESC";
+    assert_eq!(stage.texts(pages).await, ["10000", "10000", "5000"]);
+}

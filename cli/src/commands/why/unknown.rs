@@ -1,6 +1,7 @@
 //! Why a file is not known, as far as specs and the records of scans tell: sentences, one after the other.
 
 use chrono::Utc;
+use deadpool_postgres::ClientWrapper;
 use longshore_common::{
     ledger::{self, LastLook, StoredDataset},
     store::{SkipReason, Store},
@@ -14,7 +15,7 @@ use crate::output::{one_line, time};
 const NAMED_SOURCES: usize = 5;
 
 /// Of the file with this URI.
-pub(super) async fn told(client: &Client, uri: &str) -> anyhow::Result<String> {
+pub(super) async fn told(client: &ClientWrapper, uri: &str) -> anyhow::Result<String> {
     let mut sentences = vec![format!("no scan has recorded {}", one_line(uri))];
     if let Some(original) = ledger::moved_from(client, uri).await? {
         sentences

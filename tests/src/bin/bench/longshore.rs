@@ -95,6 +95,14 @@ impl Longshore {
         serde_json::from_str(&printed.output).context("longshore sample --json")
     }
 
+    /// Asks for the numbers of the ledger: how long the process took, and what it said.
+    pub(crate) async fn timed_status(&self) -> anyhow::Result<(Duration, Value)> {
+        let started = Instant::now();
+        let printed = self.run(&["status", "--json"]).await?;
+        let elapsed = started.elapsed();
+        Ok((elapsed, serde_json::from_str(&printed.output).context("longshore status --json")?))
+    }
+
     /// Finds the dataset's new files and publishes their tasks; there must be as many as expected.
     pub(crate) async fn scan(&self, dataset: &str, expected_tasks: usize) -> anyhow::Result<()> {
         let printed = self.run(&["scan", dataset, "--flush", "--json"]).await?;

@@ -60,7 +60,7 @@ async fn publish(part: &mut Part, session: &Session) -> Result<(), Exit> {
         part.next(pid).await?;
     }
     let limit = 1 + usize::from(cue % 4);
-    let read = ledger::unpublished(client, limit as i64).await;
+    let read = ledger::unpublished(client, None, limit as i64).await;
     let read = part.told(pid, read, |read| Event::Read {
         pid,
         tasks: read.iter().map(|task| (task.id, task.attempt)).collect(),

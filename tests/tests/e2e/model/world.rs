@@ -154,7 +154,7 @@ impl World {
     /// Takes every published task that is NEW for one whose message was lost, rightly or not.
     pub(super) async fn unpublish(&self, client: &Client) -> Result<u64, tokio_postgres::Error> {
         let limit = SystemTime::now() + Duration::from_secs(3600);
-        ledger::unpublish(client, limit.into()).await
+        ledger::unpublish_page(client, None, limit.into()).await.map(|(tasks, _)| tasks)
     }
 
     pub(super) async fn find_lost(&self) -> Event {

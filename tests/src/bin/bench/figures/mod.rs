@@ -10,6 +10,7 @@ mod rejects;
 mod replace;
 mod small_files;
 mod small_tasks;
+mod status;
 mod visible;
 mod wide_text;
 
@@ -20,7 +21,7 @@ use longshore_tests::Goal;
 use crate::{bench::Bench, pairs::Measured};
 
 /// All figures, in the order in which they are measured.
-pub(crate) const ALL: [Figure; 15] = [
+pub(crate) const ALL: [Figure; 16] = [
     bulk::ONE,
     bulk::TWO,
     binary_copy::FIGURE,
@@ -36,6 +37,7 @@ pub(crate) const ALL: [Figure; 15] = [
     known_files::MILLION,
     known_files::MILLION_RSS,
     new_files::FIGURE,
+    status::FIGURE,
 ];
 
 /// A number that is held against a goal.
