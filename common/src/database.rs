@@ -19,7 +19,7 @@ use tokio_postgres::{
     error::{ErrorPosition, SqlState},
 };
 
-use crate::{backoff, error::chain, tls};
+use crate::{backoff, edge, error::chain, tls};
 
 mod fitness;
 mod listener;
@@ -212,11 +212,13 @@ const LOOK_FOR_UNUSED_EVERY: Duration = Duration::from_secs(10);
 
 fn close_unused(pool: &Pool) {
     let pool = pool.weak();
+    let hurry = if edge::is_hurried("hurry::unused_connections") { 25 } else { 1 };
+    let (limit, every) = (UNUSED_LIMIT / hurry, LOOK_FOR_UNUSED_EVERY / hurry);
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(LOOK_FOR_UNUSED_EVERY).await;
+            tokio::time::sleep(every).await;
             let Some(pool) = pool.upgrade() else { break };
-            pool.retain(|_, metrics| metrics.last_used() < UNUSED_LIMIT);
+            pool.retain(|_, metrics| metrics.last_used() < limit);
         }
     });
 }

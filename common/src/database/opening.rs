@@ -83,9 +83,11 @@ pub(super) const TRANSACTION_POOLER: &str = "a pooler in transaction mode stands
     give its locks to strangers; connect directly, or set the pooler to session mode (PgBouncer: pool_mode = session, with \
     server_reset_query = DISCARD ALL)";
 
+/// The first column of the first row.
 fn first_value(messages: &[SimpleQueryMessage]) -> Option<&str> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
-    })
+    });
+    row.and_then(|row| row.get(0))
 }
