@@ -201,3 +201,35 @@ async fn a_message_of_another_installation_is_named_as_such() {
     worker.logs("no such task").await;
     eventually("both are dead letters", || async { stage.queue_length("dead").await == 2 }).await;
 }
+
+#[tokio::test]
+async fn an_alarm_of_the_broker_is_told_until_the_relay_can_publish_again() {
+    let stage = Stage::with_loans().await;
+    let alarm = "UPDATE longshore.installation SET broker_alarm_since = now()";
+    stage.client().await.batch_execute(alarm).await.unwrap();
+    let health = stage.run(&["health", "--json"]).await;
+    let rabbitmq = &health.json()["rabbitmq"];
+    assert!(
+        health.code == 1 && rabbitmq["is_ok"] == false && rabbitmq["alarm_since"].is_string(),
+        "{health:?}"
+    );
+    let status = stage.ok(&["status", "--json"]).await.json();
+    assert!(status["broker_alarm_since"].is_string(), "{status}");
+    let _scanner = stage.spawn(&["scanner"]);
+    let is_over = "SELECT count(*) FROM longshore.installation WHERE broker_alarm_since IS NULL";
+    eventually("the relay finds it over", || async { stage.number(is_over).await == 1 }).await;
+    stage.ok(&["health"]).await;
+}
+
+#[tokio::test]
+async fn what_the_driver_says_of_a_copy_that_is_refused_is_logged_once_and_in_our_words() {
+    let stage = Stage::with_loans().await;
+    let client = stage.client().await;
+    let generated = "ALTER TABLE reporting.loan_applications DROP COLUMN age;
+        ALTER TABLE reporting.loan_applications ADD COLUMN age smallint GENERATED ALWAYS AS (1) STORED";
+    client.batch_execute(generated).await.unwrap();
+    stage.put("a.csv", loan_file(1..=10));
+    stage.scan().await;
+    let finished = stage.run(&["worker", "--drain"]).await;
+    assert!(finished.stderr.contains("42P10") && !finished.stderr.contains("deadpool"), "{finished:?}");
+}
