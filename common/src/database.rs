@@ -19,7 +19,7 @@ use tokio_postgres::{
     error::{ErrorPosition, SqlState},
 };
 
-use crate::{backoff, error::chain, tls};
+use crate::{backoff, edge, error::chain, tls};
 
 mod fitness;
 mod listener;
@@ -210,13 +210,19 @@ fn is_final(error: &anyhow::Error) -> bool {
 const UNUSED_LIMIT: Duration = Duration::from_secs(50);
 const LOOK_FOR_UNUSED_EVERY: Duration = Duration::from_secs(10);
 
+/// How old a connection may become: one that is always used would never hear of a schema that does not fit any more.
+const AGE_LIMIT: Duration = Duration::from_secs(300);
+
 fn close_unused(pool: &Pool) {
     let pool = pool.weak();
+    let hurry = if edge::is_hurried("hurry::unused_connections") { 25 } else { 1 };
+    let (limit, every) = (UNUSED_LIMIT / hurry, LOOK_FOR_UNUSED_EVERY / hurry);
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(LOOK_FOR_UNUSED_EVERY).await;
+            tokio::time::sleep(every).await;
             let Some(pool) = pool.upgrade() else { break };
-            pool.retain(|_, metrics| metrics.last_used() < UNUSED_LIMIT);
+            // Those that are in use are not looked at.
+            pool.retain(|_, metrics| metrics.last_used() < limit && metrics.age() < AGE_LIMIT);
         }
     });
 }

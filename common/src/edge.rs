@@ -45,3 +45,17 @@ pub fn is_sabotaged(name: &'static str) -> bool {
     fail::fail_point!(name, |_| true);
     false
 }
+
+/// Whether a test makes a long time a short one here.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn is_hurried(_name: &'static str) -> bool {
+    false
+}
+
+/// Whether a test makes a long time a short one here: `FAILPOINTS` gives `hurry::…` a `return`.
+#[cfg(feature = "failpoints")]
+pub fn is_hurried(name: &'static str) -> bool {
+    fail::fail_point!(name, |_| true);
+    false
+}

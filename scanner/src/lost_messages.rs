@@ -88,7 +88,11 @@ async fn unpublish(client: &Client, limit: DateTime<Utc>) -> anyhow::Result<u64>
         from = next;
     }
     if tasks > 0 {
-        warn!(tasks, "messages seem lost, which the broker had confirmed; their tasks are published again");
+        warn!(
+            tasks,
+            "messages seem lost, which the broker had confirmed; their tasks are published again (if this goes on, look whether \
+             another database's workers use the same LONGSHORE_AMQP_PREFIX)"
+        );
     }
     Ok(tasks)
 }

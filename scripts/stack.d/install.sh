@@ -5,6 +5,8 @@ find_or_install() {
     local missing=()
     find_postgres || missing+=(postgresql)
     find_rabbitmq || missing+=(rabbitmq-server)
+    # Of this stack's tests, some put a pooler before Postgres.
+    [[ $name != test || -x /usr/sbin/pgbouncer ]] || missing+=(pgbouncer)
     ((${#missing[@]})) || return 0
     install_packages "${missing[@]}"
     find_postgres || die 2 "found no PostgreSQL 15 or newer with psql, and apt has none"

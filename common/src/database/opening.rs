@@ -1,6 +1,6 @@
 //! What a new session is given before it is used, and which sessions are refused.
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 use uuid::Uuid;
 
 use super::{Refused, migration};
@@ -65,6 +65,8 @@ pub(super) async fn open(client: &Client, opening: Opening) -> anyhow::Result<()
     match version {
         Ok(Some(found)) => migration::check_schema(client, found).await,
         Ok(None) => Ok(()),
+        // A role that may not read the history: what it may not do says Postgres, statement by statement.
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -83,9 +85,11 @@ pub(super) const TRANSACTION_POOLER: &str = "a pooler in transaction mode stands
     give its locks to strangers; connect directly, or set the pooler to session mode (PgBouncer: pool_mode = session, with \
     server_reset_query = DISCARD ALL)";
 
+/// The first column of the first row.
 fn first_value(messages: &[SimpleQueryMessage]) -> Option<&str> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
-    })
+    });
+    row.and_then(|row| row.get(0))
 }

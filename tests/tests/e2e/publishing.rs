@@ -84,6 +84,25 @@ async fn tasks_of_a_purged_queue_are_published_again_and_load_once() {
     );
 }
 
+/// As where another database's workers take its messages.
+#[tokio::test]
+async fn a_task_whose_messages_are_lost_again_and_again_is_published_ever_more_rarely() {
+    let stage = Stage::with_loans().await;
+    for n in 0..2 {
+        stage.put(&format!("{n}.csv"), loan_file(n * 10 + 1..=n * 10 + 10));
+        stage.scan().await;
+    }
+    purge(&stage).await;
+    let often = "UPDATE longshore.task SET publications = 9 WHERE id = (SELECT min(id::text)::uuid FROM longshore.task)";
+    stage.client().await.batch_execute(often).await.unwrap();
+    let _scanner = stage.spawn(&["scanner"]);
+    eventually("the other one is published again", || async {
+        stage.number("SELECT count(*) FROM longshore.task WHERE publications = 2").await == 1
+    })
+    .await;
+    assert_eq!(stage.number("SELECT count(*) FROM longshore.task WHERE publications = 9").await, 1);
+}
+
 #[tokio::test]
 async fn a_scan_by_cron_publishes_again_what_a_purged_queue_lost() {
     let stage = Stage::with_loans().await;
