@@ -109,7 +109,7 @@ async fn what_an_old_snapshot_keeps_of_the_queue_is_not_read_at_each_look() {
     let snapshot = stage.client().await;
     snapshot.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
     let client = stage.client().await;
-    add_tasks(&client, "through", BACKLOG, "'NEW', now(), NULL").await;
+    add_tasks(&client, "through", BACKLOG, "'NEW', now() - interval '1min', NULL").await;
     client
         .batch_execute("UPDATE longshore.task SET status = 'LOADED', published_time = now()")
         .await
