@@ -3,7 +3,7 @@
 -- Loads update attempt rows (heartbeats, the end) but no indexed column of them once attempt_running is gone: with room in
 -- the page such an update needs no new index entry. Running attempts are found by their tasks, which are PROCESSING.
 DROP INDEX longshore.attempt_running;
-ALTER TABLE longshore.attempt SET (fillfactor = 70);
+ALTER TABLE longshore.attempt SET (fillfactor = 85);
 
 -- Every task changes three times. The default threshold, a fifth of the table, would leave ten million dead rows in a table of fifty.
 ALTER TABLE longshore.task SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);

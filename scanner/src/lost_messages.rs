@@ -26,6 +26,8 @@ pub(crate) struct LostMessages {
     looked: Option<Instant>,
     /// By the time of publishing.
     published: LowMark,
+    /// The server's time at the last look, and when that was by ours.
+    clock: Option<(DateTime<Utc>, Instant)>,
     /// Now, when some task had been published for longer than the grace.
     now: Option<DateTime<Utc>>,
     /// Since when each look has found the queue empty.
@@ -44,10 +46,16 @@ impl LostMessages {
         let is_long = |time: DateTime<Utc>| (now - time).to_std().is_ok_and(|passed| passed > GRACE);
         self.now = published_time.is_some_and(is_long).then_some(now);
         self.looked = Some(Instant::now());
+        self.clock = Some((now, Instant::now()));
         if self.now.is_none() {
             self.empty_since = None;
         }
         Ok(self.now.is_some())
+    }
+
+    /// The server's time, as far as a look has told it.
+    pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
+        self.clock.map(|(time, seen)| time + seen.elapsed())
     }
 
     /// Unpublishes what workers have passed over; whether there was any.

@@ -32,3 +32,20 @@ impl LowMark {
         self.time = Some(time - MARGIN);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_begins_a_little_before_the_mark_unless_a_full_one_is_due() {
+        let mut mark = LowMark::default();
+        assert_eq!(mark.from(), None);
+        let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(100);
+        mark.is_empty_before(time);
+        assert_eq!(mark.from(), Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(90)));
+        mark.last_full_look = None;
+        assert_eq!(mark.from(), None);
+        assert_eq!(mark.from(), Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(90)));
+    }
+}

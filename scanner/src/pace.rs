@@ -33,3 +33,18 @@ impl Pace {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_slow_look_is_followed_by_a_pause() {
+        let mut pace = Pace::default();
+        assert!(pace.is_due());
+        pace.look(async {}).await;
+        assert!(pace.is_due());
+        pace.look(tokio::time::sleep(FREE + Duration::from_millis(500))).await;
+        assert!(!pace.is_due());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
 use longshore_common::{
     edge,
@@ -95,8 +95,9 @@ impl Relay {
         let is_suspicious = self.lost.is_suspicious(client).await?;
         // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
         let expects_work = std::mem::take(&mut self.had_work) || is_suspicious || self.is_cut_off;
-        let has_work =
-            expects_work || answered(ledger::has_unpublished(client, self.unpublished.from())).await?;
+        // One for the whole call: what a full look has found is published below, too.
+        let mut from = self.unpublished.from();
+        let has_work = expects_work || !self.due_tasks(client, from, 1).await?.is_empty();
         if !has_work
             || !answered(ledger::try_lock_from_silent(
                 client,
@@ -112,20 +113,14 @@ impl Relay {
         }
         if is_suspicious {
             self.unpublish_lost(client).await?;
+            // Such tasks keep their due times, which lie before the mark.
+            from = None;
         }
         let mut published = 0;
-        let mut last_due = None;
         while !stop.is_cancelled() {
-            let tasks = answered(ledger::unpublished(client, self.unpublished.from(), WINDOW)).await?;
+            let tasks = self.due_tasks(client, from, WINDOW).await?;
             let confirmed = self.publish_window(client, &tasks).await?;
             published += confirmed;
-            if let (true, Some(time)) = (tasks.is_empty(), last_due) {
-                // Whatever was due until then is published.
-                self.unpublished.is_empty_before(time);
-            }
-            // Whatever clock made them: one from the future must not hide what is due now.
-            let due_times = tasks.iter().map(|task| task.due_time).filter(|time| *time <= Utc::now());
-            last_due = last_due.max(due_times.max());
             if tasks.is_empty() || confirmed < tasks.len() as u64 {
                 // Nothing is due, or some were returned; the next tick sees what is left.
                 break;
@@ -150,6 +145,21 @@ impl Relay {
             }
         }
         Ok(published)
+    }
+
+    /// Tasks to publish, from a due time on; where there are none, the next call begins here.
+    async fn due_tasks(
+        &mut self,
+        client: &ClientWrapper,
+        from: Option<DateTime<Utc>>,
+        limit: i64,
+    ) -> anyhow::Result<Vec<Unpublished>> {
+        let now = self.lost.server_time();
+        let tasks = answered(ledger::unpublished(client, from, limit)).await?;
+        if let (true, Some(now)) = (tasks.is_empty(), now) {
+            self.unpublished.is_empty_before(now);
+        }
+        Ok(tasks)
     }
 
     /// Under the relay's lock, so that the queue is looked at while nobody publishes.

@@ -64,7 +64,7 @@ pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{LongestPublished, longest_published, overtaken_until, unpublish_page};
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
-pub use outbox::{TASK_CHANNEL, Unpublished, has_unpublished, mark_published, unpublished};
+pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};

@@ -30,40 +30,27 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// What is NEW, due and not published, from a due time on.
+/// At most `limit` tasks to publish, those that are due longest first, from the due time `from` on.
 ///
-/// Below `$1` lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such as a long load, they
-/// cannot be removed, and each look would read them all.
-const IS_UNPUBLISHED: &str = "task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-    AND task.due_time >= coalesce($1::timestamptz, '-infinity')";
-
-/// Whether any task is to be published that is due since `from` or later.
-pub async fn has_unpublished(
-    client: &ClientWrapper,
-    from: Option<DateTime<Utc>>,
-) -> Result<bool, tokio_postgres::Error> {
-    // In the order of the index, so that no plan looks at other tasks, whatever the statistics say.
-    let sql = format!("SELECT FROM longshore.task WHERE {IS_UNPUBLISHED} ORDER BY task.due_time LIMIT 1");
-    let statement = client.prepare_cached(&sql).await?;
-    Ok(client.query_opt(&statement, &[&from]).await?.is_some())
-}
-
-/// At most `limit` tasks to publish, those that are due longest first, from `from` on.
+/// Below it lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such as a long
+/// load, they cannot be removed, and each look would read them all.
 pub async fn unpublished(
     client: &ClientWrapper,
     from: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
-    let sql = format!(
-        "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
-         FROM longshore.task
-         JOIN longshore.dataset ON dataset.id = task.dataset_id
-         WHERE {IS_UNPUBLISHED}
-         ORDER BY task.due_time, task.id
-         LIMIT $2"
-    );
-    let statement = client.prepare_cached(&sql).await?;
-    let rows = client.query(&statement, &[&from, &limit]).await?;
+    let statement = client
+        .prepare_cached(
+            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+             FROM longshore.task
+             JOIN longshore.dataset ON dataset.id = task.dataset_id
+             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
+               AND task.due_time >= coalesce($2::timestamptz, '-infinity')
+             ORDER BY task.due_time, task.id
+             LIMIT $1",
+        )
+        .await?;
+    let rows = client.query(&statement, &[&limit, &from]).await?;
     let task = |row: &tokio_postgres::Row| Unpublished {
         id: row.get(0),
         dataset: row.get(1),

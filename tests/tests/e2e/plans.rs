@@ -101,3 +101,24 @@ async fn status_and_lists_read_what_is_open_and_not_what_is_loaded() {
         assert!(entries <= most, "{arguments:?} read {entries} entries");
     }
 }
+
+#[tokio::test]
+async fn what_an_old_snapshot_keeps_of_the_queue_is_not_read_at_each_look() {
+    let stage = Stage::with_loans().await;
+    // Like a long load, or a backup.
+    let snapshot = stage.client().await;
+    snapshot.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
+    let client = stage.client().await;
+    add_tasks(&client, "through", BACKLOG, "'NEW', now() - interval '1min', NULL").await;
+    client
+        .batch_execute("UPDATE longshore.task SET status = 'LOADED', published_time = now()")
+        .await
+        .unwrap();
+    let _scanner = stage.spawn(&["scanner"]);
+    let scans = "SELECT sum(idx_scan) FROM pg_stat_user_indexes WHERE indexrelname = 'task_unpublished'";
+    eventually("twenty looks", || async { stage.number(scans).await >= 20 }).await;
+    let entries = "SELECT sum(idx_tup_read) / sum(idx_scan) FROM pg_stat_user_indexes
+                   WHERE indexrelname = 'task_unpublished'";
+    let entries = stage.number(entries).await;
+    assert!(entries < BACKLOG / 3, "a look reads {entries} entries");
+}
