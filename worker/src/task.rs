@@ -225,7 +225,9 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     match verdict {
         Verdict::GiveBack => info!("giving the task back"),
         Verdict::Fail | Verdict::CarveOut => error!("the task FAILED: {}", failure.for_log()),
-        Verdict::Retry | Verdict::Wait | Verdict::LeaveAlone => warn!(outcome, "the load ended early: {}", failure.for_log()),
+        Verdict::Retry | Verdict::Wait | Verdict::LeaveAlone => {
+            warn!(outcome, "the load ended early: {}", failure.for_log())
+        }
     }
     let retry_for = shared.config.retry_for;
     // A connection that stalled may hang in COPY for ever: whatever is sent on it would wait behind that.
