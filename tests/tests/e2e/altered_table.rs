@@ -130,7 +130,11 @@ async fn a_table_that_cannot_hold_the_rows_as_they_are_takes_none_until_it_can()
             "DROP COLUMN note, ADD COLUMN note text",
             "GENERATED",
         ),
-        ("ADD COLUMN mine text NOT NULL DEFAULT '', ALTER mine DROP DEFAULT", "DROP COLUMN mine", "`mine`"),
+        (
+            "ADD COLUMN mine text NOT NULL DEFAULT ''; ALTER TABLE reporting.measures ALTER mine DROP DEFAULT",
+            "DROP COLUMN mine",
+            "`mine`",
+        ),
         ("DROP COLUMN _line", "ADD COLUMN _line integer NOT NULL DEFAULT 0", "`_line`"),
         ("SET UNLOGGED", "SET LOGGED", "UNLOGGED"),
         ("RENAME TO elsewhere", "RENAME TO measures", "reporting.measures"),

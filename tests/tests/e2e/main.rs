@@ -4,6 +4,7 @@
 
 mod after_load;
 mod altered_table;
+mod applying;
 mod audits;
 mod bad_files;
 mod batches;
