@@ -93,6 +93,7 @@ impl Relay {
         stop: &CancellationToken,
     ) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
+        answered(ledger::choose_tries(client)).await?;
         // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
         let expects_work = std::mem::take(&mut self.had_work) || is_suspicious || self.is_cut_off;
         // One for the whole call: what a full look has found is published below, too.

@@ -43,6 +43,9 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example, or they are not all there.
     #[error("the earlier version stays, because its rows cannot be removed")]
     EarlierIsHeld(#[source] RemovalError),
+    /// The target table is not what the spec says, in a sentence that says what to do. No file's fault.
+    #[error("{0}")]
+    Misfit(String),
     /// Postgres refuses whatever is loaded into the table: it is missing, or a right, for example. No file's fault.
     #[error("the target table takes no rows at present")]
     WholeTable(#[source] tokio_postgres::Error),
@@ -150,7 +153,7 @@ impl Failure {
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
             Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
-            Self::WholeTable(_) => Verdict::Wait,
+            Self::Misfit(_) | Self::WholeTable(_) => Verdict::Wait,
             Self::Database(error)
                 if !database::is_transient(error) && !database::is_of_another_schema(error) =>
             {

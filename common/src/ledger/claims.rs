@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     leases::{Lock, unlock},
     rescue::{Gone, Rescue, rescue},
+    target_wait::{self, WAITS_FOR_TABLE},
 };
 use crate::{dataset::Dataset, store::StoredFile};
 
@@ -24,6 +25,8 @@ pub struct Claim {
     pub attempt: i32,
     /// `longshore.dataset.id`.
     pub dataset_id: i32,
+    /// Its dataset waits for its target table, and this task tries whether the table takes rows again.
+    pub tries_table: bool,
     /// The spec that was current at the claim.
     pub spec: Dataset,
     /// The task's files, in the order of their modified time.
@@ -34,8 +37,8 @@ impl Claim {
     /// The same claim with these of its files.
     #[must_use]
     pub fn with_files(&self, files: Vec<TaskFile>) -> Self {
-        let Self { task_id, lease_key, backend_pid, attempt, dataset_id, ref spec, .. } = *self;
-        Self { task_id, lease_key, backend_pid, attempt, dataset_id, spec: spec.clone(), files }
+        let Self { task_id, lease_key, backend_pid, attempt, dataset_id, tries_table, ref spec, .. } = *self;
+        Self { task_id, lease_key, backend_pid, attempt, dataset_id, tries_table, spec: spec.clone(), files }
     }
 }
 
@@ -90,6 +93,7 @@ struct Seen {
     attempt: i32,
     last_attempt_died: bool,
     has_lease: bool,
+    waits_for_table: bool,
 }
 
 /// Tries to take the task's lease and to claim it, on the connection that will load it.
@@ -106,6 +110,13 @@ pub async fn claim(
         ("FAILED", _) => return Ok(ClaimOutcome::NothingToDo("it has failed")),
         ("NEW", false) => return Ok(ClaimOutcome::NothingToDo("it is not due yet")),
         _ => {}
+    }
+    if seen.waits_for_table && seen.status == "NEW" {
+        if seen.has_lease {
+            unlock(client, Lock::Task(seen.lease_key)).await?;
+        }
+        target_wait::leave_to_turn(client, task_id).await?;
+        return Ok(ClaimOutcome::NothingToDo("its dataset waits for its target table"));
     }
     if !seen.has_lease {
         return Ok(ClaimOutcome::Held(match seen.status.as_str() {
@@ -160,14 +171,15 @@ pub async fn publish_again_later(
 /// PROCESSING task whose lease is free, and take a healthy worker for dead.
 async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED',
                     CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
-                         THEN pg_try_advisory_lock(lease_key) ELSE FALSE END
+                         THEN pg_try_advisory_lock(lease_key) ELSE FALSE END,
+                    {WAITS_FOR_TABLE}
              FROM longshore.task
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
-             WHERE id = $1",
-        )
+             WHERE id = $1"
+        ))
         .await?;
     let row = client.query_opt(&statement, &[&task_id]).await?;
     Ok(row.map(|row| Seen {
@@ -177,6 +189,7 @@ async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<S
         attempt: row.get(3),
         last_attempt_died: row.get(4),
         has_lease: row.get(5),
+        waits_for_table: row.get(6),
     }))
 }
 
@@ -197,7 +210,8 @@ async fn take(
                  SELECT claimed.id, claimed.attempt, $2, dataset.current_version
                  FROM claimed JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              )
-             SELECT claimed.lease_key, pg_backend_pid(), claimed.attempt, claimed.dataset_id, dataset_version.spec
+             SELECT claimed.lease_key, pg_backend_pid(), claimed.attempt, claimed.dataset_id, dataset_version.spec,
+                    EXISTS (SELECT FROM longshore.target_wait WHERE task_id = claimed.id)
              FROM claimed
              JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              JOIN longshore.dataset_version
@@ -222,6 +236,7 @@ async fn take(
         backend_pid: claimed.try_get(1)?,
         attempt: claimed.try_get(2)?,
         dataset_id: claimed.try_get(3)?,
+        tries_table: claimed.try_get(5)?,
         spec,
         files: files.iter().map(task_file).collect(),
     };

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
 use uuid::Uuid;
 
+use super::target_wait::WAITS_FOR_TABLE;
+
 /// The channel on which the relay hears that a task has become due.
 pub const TASK_CHANNEL: &str = "longshore_task";
 
@@ -30,7 +32,8 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// At most `limit` tasks to publish, those that are due longest first, from the due time `from` on.
+/// At most `limit` tasks to publish, those that are due longest first, from the due time `from` on. Of a dataset that waits for
+/// its target table, only the task that is tried.
 ///
 /// Below it lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such as a long
 /// load, they cannot be removed, and each look would read them all.
@@ -39,17 +42,18 @@ pub async fn unpublished(
     from: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
-    let statement = client
-        .prepare_cached(
-            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
-             FROM longshore.task
-             JOIN longshore.dataset ON dataset.id = task.dataset_id
-             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-               AND task.due_time >= coalesce($2::timestamptz, '-infinity')
-             ORDER BY task.due_time, task.id
-             LIMIT $1",
-        )
-        .await?;
+    let sql = format!(
+        "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent,
+                (SELECT id FROM longshore.installation)
+         FROM longshore.task
+         JOIN longshore.dataset ON dataset.id = task.dataset_id
+         WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
+           AND task.due_time >= coalesce($2::timestamptz, '-infinity')
+           AND NOT {WAITS_FOR_TABLE}
+         ORDER BY task.due_time, task.id
+         LIMIT $1"
+    );
+    let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&limit, &from]).await?;
     let task = |row: &tokio_postgres::Row| Unpublished {
         id: row.get(0),
