@@ -13,6 +13,7 @@ mod batching;
 mod complaints;
 mod discovery;
 mod lost_messages;
+mod missing;
 mod pass;
 mod reach;
 mod relay;

@@ -116,7 +116,7 @@ async fn deal_with(shared: &Shared, received: &Received, permit: SemaphorePermit
     // The permit goes first: two such tasks that each keep one would wait for each other for ever.
     drop(permit);
     if shared.permits.available_permits() < usize::from(shared.config.concurrency) {
-        info!("its last worker died; waiting until nothing else is loaded beside it");
+        info!("several workers died of it; waiting until nothing else is loaded beside it");
     }
     let room = shared.permits.acquire_many(everything);
     tokio::pin!(room);
@@ -216,7 +216,7 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
 async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failure: &Failure) -> &'static str {
     let verdict = failure.verdict();
     let outcome = match verdict {
-        Verdict::Retry => "retry",
+        Verdict::Retry | Verdict::RetryRarely | Verdict::SetAside | Verdict::Halve => "retry",
         Verdict::Wait => "wait",
         Verdict::GiveBack => "stopped",
         Verdict::Fail | Verdict::CarveOut => "failed",
@@ -225,7 +225,12 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     match verdict {
         Verdict::GiveBack => info!("giving the task back"),
         Verdict::Fail | Verdict::CarveOut => error!("the task FAILED: {}", failure.for_log()),
-        Verdict::Retry | Verdict::Wait | Verdict::LeaveAlone => {
+        Verdict::Retry
+        | Verdict::RetryRarely
+        | Verdict::SetAside
+        | Verdict::Halve
+        | Verdict::Wait
+        | Verdict::LeaveAlone => {
             warn!(outcome, "the load ended early: {}", failure.for_log())
         }
     }
