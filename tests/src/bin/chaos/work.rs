@@ -129,6 +129,13 @@ impl Work {
 /// How often the cron of a draining site calls.
 const CRON_EVERY: Duration = Duration::from_secs(5);
 
+/// Ten minutes pass for what was missed, and nothing of that waits out its backoff.
+const MISSED_LONG_AGO: &str = "
+    UPDATE longshore.file SET missed_time = missed_time - interval '10 min' WHERE missed_time IS NOT NULL;
+    UPDATE longshore.task SET due_time = now() WHERE id IN (
+        SELECT task.id FROM longshore.task JOIN longshore.file ON file.task_id = task.id
+        WHERE missed_time IS NOT NULL AND status = 'NEW' AND due_time > now() FOR UPDATE OF task SKIP LOCKED)";
+
 /// Waits until every file is recorded and every task settled. Gives what is left if nothing has moved for `patience`.
 pub(crate) async fn drain(site: &mut Site<'_>, patience: Duration) -> anyhow::Result<Option<Work>> {
     let mut client = site.client().await?;
@@ -154,6 +161,8 @@ pub(crate) async fn drain(site: &mut Site<'_>, patience: Duration) -> anyhow::Re
         if called.is_none_or(|called| called.elapsed() > CRON_EVERY) {
             site.scan(&["--flush"]).await?;
             called = Some(Instant::now());
+            // It is no fault of the line that a missing file waits ten minutes. Another connection's locks may be in the way.
+            let _ = client.batch_execute(MISSED_LONG_AGO).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

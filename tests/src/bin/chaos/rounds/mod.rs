@@ -6,6 +6,7 @@ mod discovery;
 pub(crate) mod edges;
 mod kills;
 mod long;
+mod mount;
 mod network;
 pub(crate) mod sabotage;
 mod stops;
@@ -31,6 +32,8 @@ pub(crate) enum Round {
     Network,
     /// Files are written, renamed, overwritten and back-dated while scanners are killed
     Discovery,
+    /// Workers see an empty folder where their mount is missing
+    Mount,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -45,7 +48,7 @@ impl Round {
 
     /// Whether it leaves the servers alone and measures no time: then others may run beside it.
     pub(crate) fn disturbs_nobody(self) -> bool {
-        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery)
+        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Mount)
     }
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
@@ -57,6 +60,7 @@ impl Round {
             Self::Database => database::run(world).await,
             Self::Network => network::run(world).await,
             Self::Discovery => discovery::run(world).await,
+            Self::Mount => mount::run(world).await,
             Self::Long => long::run(world).await,
         }
     }
