@@ -205,6 +205,11 @@ impl Failure {
         matches!(self, Self::Row { source, .. } if source.code().is_some_and(|state| taken.contains(state)))
     }
 
+    /// Whether another worker may well see the files that this one does not.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::NoFileIsThere { .. } | Self::Store(StoreError::AnotherSource(_)))
+    }
+
     /// Whether the file was missing.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Store(StoreError::Gone))

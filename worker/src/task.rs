@@ -207,7 +207,14 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
             }
             if committed.is_loaded() { "loaded" } else { "failed" }
         }
-        Err(failure) => settle_failure(shared, session, claim, &failure).await,
+        Err(failure) => {
+            let outcome = settle_failure(shared, session, claim, &failure).await;
+            if failure.is_of_this_machine() {
+                // Or a worker without its mount, which fails in a millisecond, would be handed most of the queue.
+                shared.pause(BLIND_PAUSE).await;
+            }
+            outcome
+        }
     };
     telemetry::metrics().task_settled(dataset, outcome);
     telemetry::metrics().load_duration(dataset, started.elapsed());
@@ -252,6 +259,9 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     let _ = edge::pass("worker::after_settle");
     outcome
 }
+
+/// How long a place of a worker that does not see a task's files takes no other task.
+const BLIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Short, so that at a stop there is time left to settle from another connection.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);

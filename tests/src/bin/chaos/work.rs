@@ -129,12 +129,14 @@ impl Work {
 /// How often the cron of a draining site calls.
 const CRON_EVERY: Duration = Duration::from_secs(5);
 
-/// Ten minutes pass for what was missed, and nothing of that waits out its backoff.
+/// Ten minutes pass for what was missed, and nothing that was missed waits out its backoff.
 const MISSED_LONG_AGO: &str = "
     UPDATE longshore.file SET missed_time = missed_time - interval '10 min' WHERE missed_time IS NOT NULL;
     UPDATE longshore.task SET due_time = now() WHERE id IN (
-        SELECT task.id FROM longshore.task JOIN longshore.file ON file.task_id = task.id
-        WHERE missed_time IS NOT NULL AND status = 'NEW' AND due_time > now() FOR UPDATE OF task SKIP LOCKED)";
+        SELECT id FROM longshore.task
+        WHERE status = 'NEW' AND due_time > now() AND (failure_msg LIKE '%on this machine%' OR EXISTS (
+            SELECT FROM longshore.file WHERE file.task_id = task.id AND missed_time IS NOT NULL))
+        FOR UPDATE SKIP LOCKED)";
 
 /// Waits until every file is recorded and every task settled. Gives what is left if nothing has moved for `patience`.
 pub(crate) async fn drain(site: &mut Site<'_>, patience: Duration) -> anyhow::Result<Option<Work>> {
