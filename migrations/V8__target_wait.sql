@@ -8,6 +8,8 @@ CREATE TABLE longshore.target_wait (
     reason        text        NOT NULL,
     -- Tries since then. The pause before the next one doubles with each, up to a minute.
     tries         integer     NOT NULL DEFAULT 0,
-    -- No task of the dataset is published or claimed before this.
-    next_try_time timestamptz NOT NULL
+    -- When another task is tried, if none is on its way.
+    next_try_time timestamptz NOT NULL,
+    -- The one that is tried. No other task of the dataset is published or claimed.
+    task_id       uuid
 );

@@ -45,6 +45,7 @@ impl Relay {
     /// connection to the broker where the old one is of no more use.
     pub async fn publish_due(&mut self, client: &Client, stop: &CancellationToken) -> anyhow::Result<u64> {
         let is_suspicious = self.lost.is_suspicious(client).await?;
+        answered(ledger::choose_tries(client)).await?;
         // Cut off, it connects even if nothing is due: only then is it true that publishing works again.
         let has_work =
             is_suspicious || self.is_cut_off || !answered(ledger::unpublished(client, 1)).await?.is_empty();

@@ -1,6 +1,9 @@
 //! COPY frames into the target table.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use deadpool_postgres::Transaction;
@@ -21,6 +24,9 @@ const MAX_COPY_BYTES: usize = 64 << 20;
 /// The table that a task loads into, within its transaction.
 pub(crate) struct TargetTable<'a> {
     pub(crate) transaction: &'a Transaction<'a>,
+    spec: &'a Dataset,
+    /// It was compared with the spec, under a lock that keeps it as it is.
+    is_checked: AtomicBool,
     /// Quoted for SQL.
     name: String,
     /// As Postgres prints it.
@@ -32,7 +38,7 @@ pub(crate) struct TargetTable<'a> {
 impl<'a> TargetTable<'a> {
     pub(crate) async fn new(
         transaction: &'a Transaction<'a>,
-        spec: &Dataset,
+        spec: &'a Dataset,
         plan: &RowPlan,
         progress: &'a Progress,
     ) -> Result<Self, Failure> {
@@ -41,13 +47,24 @@ impl<'a> TargetTable<'a> {
         let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
         let copy_statement = transaction.prepare_cached(&copy).await.map_err(Failure::before_rows)?;
         let relation = spec.target.table_name().to_owned();
-        Ok(Self { transaction, name, relation, progress, copy_statement })
+        let is_checked = AtomicBool::new(false);
+        Ok(Self { transaction, spec, is_checked, name, relation, progress, copy_statement })
     }
 
-    /// Begins a part; gives the table's blocks before it.
+    /// Begins a part; gives the table's blocks before it. The first one locks the table and compares it with the spec, in the same
+    /// round trip: nothing is sent to a table that would take the values for others.
     pub(crate) async fn begin_part(&self) -> Result<i64, Failure> {
-        let begun = ledger::begin_part(self.transaction, &self.name).await;
-        self.moved(begun.map_err(Failure::before_rows)?)
+        if self.is_checked.load(Ordering::Relaxed) {
+            let begun = ledger::begin_part(self.transaction, &self.name).await;
+            return self.moved(begun.map_err(Failure::before_rows)?);
+        }
+        let begun = ledger::begin_first_part(self.transaction, &self.name).await;
+        let (blocks, shape) = begun.map_err(Failure::before_rows)?;
+        if let Some(misfit) = shape.misfit(self.spec) {
+            return Err(Failure::Misfit(misfit));
+        }
+        self.is_checked.store(true, Ordering::Relaxed);
+        self.moved(blocks)
     }
 
     /// Keeps the part; gives the table's blocks with it.

@@ -48,6 +48,9 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example.
     #[error("Postgres refused to remove the rows of the earlier version, which stay")]
     EarlierIsHeld(#[source] RemovalError),
+    /// The target table is not what the spec says, in a sentence that says what to do. No file's fault.
+    #[error("{0}")]
+    Misfit(String),
     /// Postgres refuses whatever is loaded into the table: it is missing, or a right, for example. No file's fault.
     #[error("the target table takes no rows at present")]
     WholeTable(#[source] tokio_postgres::Error),
@@ -185,7 +188,7 @@ impl Failure {
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
             Self::Row { .. } | Self::Superseded | Self::EarlierIsHeld(_) => Verdict::CarveOut,
-            Self::WholeTable(_) => Verdict::Wait,
+            Self::Misfit(_) | Self::WholeTable(_) => Verdict::Wait,
             Self::Database(error) if !database::is_transient(error) => Verdict::Fail,
             Self::Database(_) | Self::Internal(_) | Self::CommitUnknown(_) | Self::Stalled(_) => {
                 Verdict::Retry

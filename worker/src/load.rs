@@ -161,6 +161,13 @@ async fn conclude(
     if committed.is_loaded() && claim.spec.discovery.after_load != AfterLoad::Keep {
         ledger::plan_after_load(transaction, claim.task_id, claim.attempt).await?;
     }
+    if claim.tries_table {
+        match committed.is_loaded() {
+            true => ledger::end_wait(&**transaction, claim.dataset_id).await?,
+            // Its files were at fault, which says nothing of the table.
+            false => ledger::try_another_now(&**transaction, claim.dataset_id).await?,
+        }
+    }
     // The fence, as the last statement before COMMIT: whoever took this task over has raised its attempt, and then
     // nothing of what this attempt did may stay.
     let is_ours = match own_failure {

@@ -118,11 +118,29 @@ async fn load_in_place<'a>(
         .collect();
     let has_place = |file: &TaskFile| !refused.iter().any(|refused| refused.file.id == file.id);
     let with_place = files.iter().filter(|file| has_place(file)).map(|file| (*file).clone()).collect();
-    let Claim { task_id, lease_key, backend_pid, attempt, dataset_id, ref spec, ref source_mark, .. } =
-        *claim;
+    let Claim {
+        task_id,
+        lease_key,
+        backend_pid,
+        attempt,
+        dataset_id,
+        tries_table,
+        ref spec,
+        ref source_mark,
+        ..
+    } = *claim;
     let (spec, source_mark) = (spec.clone(), source_mark.clone());
-    let part =
-        Claim { task_id, lease_key, backend_pid, attempt, dataset_id, spec, source_mark, files: with_place };
+    let part = Claim {
+        task_id,
+        lease_key,
+        backend_pid,
+        attempt,
+        dataset_id,
+        tries_table,
+        spec,
+        source_mark,
+        files: with_place,
+    };
     let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone()).await?;
     if failed.is_empty() {
         transaction.batch_execute("RELEASE SAVEPOINT in_place").await?;

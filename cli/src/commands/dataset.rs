@@ -1,18 +1,17 @@
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use longshore_common::{
     dataset::{Dataset, parse_spec},
-    ledger::{self, TableChange},
-    store::Store,
+    ledger,
 };
 use longshore_worker::rows::RowPlan;
 
-use super::infer::{self, InferArgs};
+use super::{
+    apply::{self, ApplyArgs},
+    infer::{self, InferArgs},
+};
 use crate::{
     connect::DatabaseArgs,
     input,
@@ -24,25 +23,12 @@ const MAX_SPEC_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
-    /// Check specs and store them; creates or widens their target tables
-    ///
-    /// `${NAME}` and `${NAME:-default}` in a spec are replaced from the environment. A spec that is not allowed changes
-    /// nothing.
     Apply(ApplyArgs),
     /// List the datasets
     List(ListArgs),
     /// Print a dataset's current spec
     Show(ShowArgs),
     Infer(InferArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ApplyArgs {
-    /// Spec files in TOML
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    #[command(flatten)]
-    servers: DatabaseArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,50 +53,11 @@ pub(crate) struct ShowArgs {
 
 pub(crate) async fn run(command: DatasetCommand) -> anyhow::Result<ExitCode> {
     match command {
-        DatasetCommand::Apply(args) => apply(args).await,
+        DatasetCommand::Apply(args) => apply::run(args).await,
         DatasetCommand::List(args) => list(args).await,
         DatasetCommand::Show(args) => show(args).await,
         DatasetCommand::Infer(args) => infer::run(&args),
     }
-}
-
-async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
-    // All are checked before the first is applied.
-    let specs = args.files.iter().map(|path| read_spec(path)).collect::<anyhow::Result<Vec<Dataset>>>()?;
-    let pool = args.servers.pool("longshore dataset apply", 1).await?;
-    let mut client = pool.get().await?;
-    for spec in &specs {
-        let applied = ledger::apply(&mut client, spec).await?;
-        let version = match applied.is_new_version {
-            true => format!("version {} applied", applied.version),
-            false => format!("unchanged, version {}", applied.version),
-        };
-        let table = match applied.table {
-            TableChange::Created => format!("table {} created", spec.target.table),
-            TableChange::Widened(columns) => {
-                format!("table {}: added {}", spec.target.table, columns.join(", "))
-            }
-            TableChange::Unchanged => format!("table {} unchanged", spec.target.table),
-        };
-        // A table or column may have any name.
-        output::print(&output::one_line(&format!("{}: {version}; {table}", spec.name)))?;
-        if !applied.columns_left_out.is_empty() {
-            let columns = output::one_line(&applied.columns_left_out.join(", "));
-            eprintln!(
-                "{}: note: the spec has no {columns} any more; the table keeps what it holds there, and rows to come have NULL; files that still have such a column fail, unless csv.extra_columns = \"ignore\"",
-                spec.name
-            );
-        }
-        let look = async { Store::of(spec)?.look().await };
-        if let Err(error) = look.await {
-            let reason = output::one_line(&format!("{error:#}"));
-            eprintln!(
-                "{}: note: {reason}; from this machine, each scan fails until that is mended",
-                spec.name
-            );
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a spec file and checks it as far as that goes without a database.

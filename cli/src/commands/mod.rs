@@ -1,5 +1,6 @@
 //! One module a subcommand.
 
+mod apply;
 pub(crate) mod audit;
 pub(crate) mod dataset;
 pub(crate) mod files;

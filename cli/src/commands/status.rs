@@ -5,7 +5,7 @@ use clap::Args;
 use deadpool_postgres::Pool;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use longshore_common::{
-    ledger::{self, FailingDataset, Overview},
+    ledger::{self, FailingDataset, Overview, WaitingDataset},
     queue::QueueCounts,
     shutdown,
 };
@@ -38,6 +38,8 @@ struct Status {
     queue: Option<QueueCounts>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<WaitingDataset>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,9 +60,10 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let client = pool.get().await?;
     let overview = ledger::overview(&client).await?;
     let failing = ledger::failing_datasets(&client).await?.into_iter().map(failing).collect();
+    let waiting = ledger::waiting_datasets(&client).await?;
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing };
+    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing, waiting };
     if args.json {
         output::print_json(&status)?;
     } else {
@@ -114,6 +117,15 @@ fn print(status: &Status) -> anyhow::Result<()> {
             output::time(*since),
             output::one_line(error),
             output::time(*next_time),
+        ))?;
+    }
+    for WaitingDataset { dataset, since, reason, next_try_time, tasks, .. } in &status.waiting {
+        output::print(&format!(
+            "{dataset}: {} waiting since {} for the target table, no file is at fault: {}; the next one is tried from {} on",
+            output::counted(tasks.unsigned_abs(), "task"),
+            output::time(*since),
+            output::one_line(reason),
+            output::time(*next_try_time),
         ))?;
     }
     Ok(())

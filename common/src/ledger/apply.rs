@@ -4,11 +4,14 @@ use tokio_postgres::{Client, Transaction, types::Json};
 
 use super::{
     leases::{APPLY_KEY, SINGLE_CLASS},
+    source_change::change_source,
     target::{self, ApplyError, TableChange},
+    target_shape::{Lack, read_shape},
+    target_wait::end_wait_now,
 };
 use crate::dataset::Dataset;
 
-/// What applying a spec did.
+/// What applying a spec did, or would do.
 #[derive(Debug)]
 pub struct Applied {
     /// The version that is current now.
@@ -19,21 +22,142 @@ pub struct Applied {
     pub table: TableChange,
     /// Columns of the version before that this one does not have. The table keeps them, NULL in rows to come.
     pub columns_left_out: Vec<String>,
+    /// Columns that the spec requires and that the table leaves nullable, because an earlier program did not change them.
+    pub nullable_columns: Vec<String>,
+    /// Files whose URIs were rewritten.
+    pub renamed_files: u64,
+}
+
+/// How a spec is applied.
+#[derive(Debug, Default)]
+pub struct ApplyOptions {
+    /// Nothing is changed.
+    pub dry_run: bool,
+    /// A table is made although the ledger has rows in one of its name, which is missing.
+    pub new_table: bool,
+    /// What a changed source means.
+    pub source_change: SourceChange,
+}
+
+/// What a source at another place means for files that were loaded from the one before.
+#[derive(Debug, Default)]
+pub enum SourceChange {
+    /// Nobody has said it.
+    #[default]
+    Unsaid,
+    /// The files there are new ones.
+    NewFiles,
+    /// They are the same ones, whose URIs began otherwise.
+    RenamePrefix {
+        /// How they began.
+        old: String,
+        /// How they begin now.
+        new: String,
+    },
 }
 
 /// Stores `spec` as the current version of its dataset, in one transaction with creating or widening its table.
-pub async fn apply(client: &mut Client, spec: &Dataset) -> Result<Applied, ApplyError> {
+///
+/// Who waits for a lock on a table makes everybody wait behind it, also those who only read: it waits a moment only, and
+/// [`ApplyError::TableInUse`] asks the caller to try again.
+pub async fn apply(
+    client: &mut Client,
+    spec: &Dataset,
+    options: &ApplyOptions,
+) -> Result<Applied, ApplyError> {
     let transaction = client.transaction().await?;
     // One apply at a time: two at once would both find the table missing.
     transaction.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&SINGLE_CLASS, &APPLY_KEY]).await?;
-    // A load holds its lock on the table until it commits. Waiting for it without bound would make every other load and
-    // every reader of the table wait behind this one.
-    transaction.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
+    transaction.batch_execute("SET LOCAL lock_timeout = '200ms'").await?;
     refuse_foreign_table(&transaction, spec).await?;
-    let table = target::create_or_widen(&transaction, spec).await?;
-    let Stored { version, is_new_version, columns_left_out } = store(&transaction, spec).await?;
-    transaction.commit().await?;
-    Ok(Applied { version, is_new_version, table, columns_left_out })
+    let before = stored(&transaction, spec).await?;
+    let is_same = before.as_ref().is_some_and(|before| before.spec.as_ref() == Some(spec));
+    let shape = read_shape(&transaction, spec).await?;
+    let mut lacks = match shape.exists() {
+        true => shape.compare(spec).map_err(ApplyError::Refused)?,
+        false => Vec::new(),
+    };
+    let mut nullable_columns = Vec::new();
+    if is_same {
+        // It was applied before programs did this; an apply that changes nothing must not be refused for it.
+        lacks.retain(|lack| match lack {
+            Lack::NotNull(column) => {
+                nullable_columns.push(column.name.clone());
+                false
+            }
+            _ => true,
+        });
+    }
+    if let Some(before) = before.as_ref().filter(|_| !shape.exists() && !options.new_table) {
+        refuse_lost_table(&transaction, before.id, spec).await?;
+    }
+    let mut renamed_files = 0;
+    if let Some(before) = &before {
+        renamed_files = change_source(&transaction, before, spec, options).await?;
+    }
+    let table = target::table_change(&shape, &lacks);
+    if !options.dry_run {
+        target::change_table(&transaction, spec, &shape, &lacks).await?;
+    }
+    let Stored { version, is_new_version, columns_left_out } = store(&transaction, spec, before).await?;
+    match options.dry_run {
+        true => transaction.rollback().await?,
+        false => transaction.commit().await?,
+    }
+    Ok(Applied { version, is_new_version, table, columns_left_out, nullable_columns, renamed_files })
+}
+
+/// A dataset as it was before.
+pub(super) struct Before {
+    pub(super) id: i32,
+    version: i32,
+    /// `None` if an older program has stored it and it does not read back; then the new one is a new version.
+    pub(super) spec: Option<Dataset>,
+}
+
+async fn stored(transaction: &Transaction<'_>, spec: &Dataset) -> Result<Option<Before>, ApplyError> {
+    let row = transaction
+        .query_opt(
+            "SELECT dataset.id, dataset.current_version, dataset_version.spec
+             FROM longshore.dataset
+             JOIN longshore.dataset_version
+               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
+             WHERE dataset.name = $1",
+            &[&spec.name],
+        )
+        .await?;
+    let before = |row: tokio_postgres::Row| Before {
+        id: row.get(0),
+        version: row.get(1),
+        spec: row.try_get::<_, Json<Dataset>>(2).ok().map(|Json(before)| before),
+    };
+    Ok(row.map(before))
+}
+
+/// An empty table in the place of one that has rows would be taken for it: their files count as loaded.
+async fn refuse_lost_table(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    spec: &Dataset,
+) -> Result<(), ApplyError> {
+    let row = transaction
+        .query_one(
+            "SELECT count(*), coalesce(sum(rows_loaded), 0)::bigint
+             FROM longshore.file_load JOIN longshore.file ON file.id = file_load.file_id
+             WHERE file.dataset_id = $1 AND removed_time IS NULL AND rows_loaded > 0",
+            &[&dataset_id],
+        )
+        .await?;
+    let (files, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    match files {
+        0 => Ok(()),
+        _ => Err(ApplyError::Refused(format!(
+            "there is no table {table}, and by the ledger it has {rows} rows of {files} files: was it renamed, or moved to another \
+             schema? Then put it back (ALTER TABLE … RENAME TO, SET SCHEMA reporting), and loads go on. If it is gone for good, \
+             `longshore dataset apply --new-table` makes an empty one, and `longshore reload` loads the files again",
+            table = spec.target.table
+        ))),
+    }
 }
 
 struct Stored {
@@ -72,18 +196,12 @@ async fn refuse_foreign_table(transaction: &Transaction<'_>, spec: &Dataset) -> 
     Ok(())
 }
 
-async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<Stored, ApplyError> {
-    let row = transaction
-        .query_opt(
-            "SELECT dataset.id, dataset.current_version, dataset_version.spec
-             FROM longshore.dataset
-             JOIN longshore.dataset_version
-               ON dataset_version.dataset_id = dataset.id AND dataset_version.version = dataset.current_version
-             WHERE dataset.name = $1",
-            &[&spec.name],
-        )
-        .await?;
-    let Some(row) = row else {
+async fn store(
+    transaction: &Transaction<'_>,
+    spec: &Dataset,
+    before: Option<Before>,
+) -> Result<Stored, ApplyError> {
+    let Some(Before { id, version: current, spec: before }) = before else {
         let id: i32 = transaction
             .query_one(
                 "INSERT INTO longshore.dataset (name, target_table, current_version) VALUES ($1, $2, 1) RETURNING id",
@@ -94,9 +212,8 @@ async fn store(transaction: &Transaction<'_>, spec: &Dataset) -> Result<Stored, 
         insert_version(transaction, id, 1, spec).await?;
         return Ok(Stored { version: 1, is_new_version: true, columns_left_out: Vec::new() });
     };
-    let (id, current): (i32, i32) = (row.get(0), row.get(1));
-    // A stored spec of an older program may not read back; then the new one is a new version.
-    let before: Option<Dataset> = row.try_get::<_, Json<Dataset>>(2).ok().map(|Json(before)| before);
+    // The table was compared with the spec just now.
+    end_wait_now(transaction, id).await?;
     if before.as_ref() == Some(spec) {
         return Ok(Stored { version: current, is_new_version: false, columns_left_out: Vec::new() });
     }

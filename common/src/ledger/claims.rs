@@ -9,6 +9,7 @@ use super::{
     leases::{Lock, unlock},
     rescue::{Gone, Rescue, rescue},
     splitting::{SUSPECT_DEATHS, give_half_away, is_to_be_halved},
+    target_wait::{self, WAITS_FOR_TABLE},
 };
 use crate::{dataset::Dataset, store::StoredFile};
 
@@ -25,6 +26,8 @@ pub struct Claim {
     pub attempt: i32,
     /// `longshore.dataset.id`.
     pub dataset_id: i32,
+    /// Its dataset waits for its target table, and this task tries whether the table takes rows again.
+    pub tries_table: bool,
     /// The spec that was current at the claim.
     pub spec: Dataset,
     /// What the root of the source was to the last scan.
@@ -86,6 +89,7 @@ struct Seen {
     attempt: i32,
     deaths: i32,
     has_lease: bool,
+    waits_for_table: bool,
 }
 
 /// Tries to take the task's lease and to claim it, on the connection that will load it.
@@ -102,6 +106,13 @@ pub async fn claim(
         ("FAILED", _) => return Ok(ClaimOutcome::NothingToDo("it has failed")),
         ("NEW", false) => return Ok(ClaimOutcome::NothingToDo("it is not due yet")),
         _ => {}
+    }
+    if seen.waits_for_table && seen.status == "NEW" {
+        if seen.has_lease {
+            unlock(client, Lock::Task(seen.lease_key)).await?;
+        }
+        target_wait::leave_to_turn(client, task_id).await?;
+        return Ok(ClaimOutcome::NothingToDo("its dataset waits for its target table"));
     }
     if !seen.has_lease {
         return Ok(ClaimOutcome::Held(match seen.status.as_str() {
@@ -162,12 +173,13 @@ pub async fn publish_again_later(
 /// PROCESSING task whose lease is free, and take a healthy worker for dead.
 async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT lease_key, status, due_time <= now(), attempt, deaths,
                     CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
-                         THEN pg_try_advisory_lock(lease_key) ELSE FALSE END
-             FROM longshore.task WHERE id = $1",
-        )
+                         THEN pg_try_advisory_lock(lease_key) ELSE FALSE END,
+                    {WAITS_FOR_TABLE}
+             FROM longshore.task WHERE id = $1"
+        ))
         .await?;
     let row = client.query_opt(&statement, &[&task_id]).await?;
     Ok(row.map(|row| Seen {
@@ -177,6 +189,7 @@ async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<S
         attempt: row.get(3),
         deaths: row.get(4),
         has_lease: row.get(5),
+        waits_for_table: row.get(6),
     }))
 }
 
@@ -198,7 +211,8 @@ async fn take(
                  FROM claimed JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              )
              SELECT claimed.lease_key, pg_backend_pid(), claimed.attempt, claimed.dataset_id, dataset_version.spec,
-                    claimed.deaths, dataset.source_mark
+                    EXISTS (SELECT FROM longshore.target_wait WHERE task_id = claimed.id), claimed.deaths,
+                    dataset.source_mark
              FROM claimed
              JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              JOIN longshore.dataset_version
@@ -217,7 +231,7 @@ async fn take(
     let (claimed, files) = tokio::try_join!(claimed, files)?;
     let Some(claimed) = claimed else { return Ok(None) };
     let mut files: Vec<TaskFile> = files.iter().map(task_file).collect();
-    if is_to_be_halved(claimed.try_get(5)?, claimant.max_deaths, files.len()) {
+    if is_to_be_halved(claimed.try_get(6)?, claimant.max_deaths, files.len()) {
         let others: Vec<i64> = files.split_off(files.len().div_ceil(2)).iter().map(|file| file.id).collect();
         give_half_away(&transaction, task_id, claimant.other_half, &others, claimant.max_deaths).await?;
     }
@@ -228,8 +242,9 @@ async fn take(
         backend_pid: claimed.try_get(1)?,
         attempt: claimed.try_get(2)?,
         dataset_id: claimed.try_get(3)?,
+        tries_table: claimed.try_get(5)?,
         spec,
-        source_mark: claimed.try_get(6)?,
+        source_mark: claimed.try_get(7)?,
         files,
     };
     transaction.commit().await?;

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 use uuid::Uuid;
 
 pub use file::{FileVersion, WaitingBatch};
-pub use task::{AttemptRecord, NewerVersion, TaskHistory};
+pub use task::{AttemptRecord, NewerVersion, TableWait, TaskHistory};
 pub use unknown::{LastLook, last_looks, moved_from};
 
 /// Everything that is recorded, as of one moment.

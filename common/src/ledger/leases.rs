@@ -22,7 +22,7 @@ pub enum Lock {
 
 // First half of our two-part keys; the one-part keys are the tasks' leases.
 pub(super) const SCAN_CLASS: i32 = 71_624;
-const AFTER_LOAD_CLASS: i32 = 71_625;
+pub(super) const AFTER_LOAD_CLASS: i32 = 71_625;
 /// Of the locks of which there is one.
 pub(crate) const SINGLE_CLASS: i32 = 71_623;
 /// Migrations queue.

@@ -83,11 +83,13 @@ pub async fn list_tasks(
     let rows = client
         .query(
             "SELECT task.id, dataset.name, task.status, task.attempt, file.files, file.size_in_bytes,
-                    attempt.worker, task.created_time, task.modified_time, etl_task.failure_msg, file.file_name
+                    attempt.worker, task.created_time, task.modified_time,
+                    coalesce(etl_task.failure_msg, CASE task.status WHEN 'NEW' THEN target_wait.reason END), file.file_name
              FROM longshore.task
              JOIN longshore.etl_task ON etl_task.id = task.id
              JOIN longshore.dataset ON dataset.id = task.dataset_id
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
+             LEFT JOIN longshore.target_wait ON target_wait.dataset_id = task.dataset_id
              CROSS JOIN LATERAL (
                  SELECT count(*) AS files, coalesce(sum(size_in_bytes), 0)::bigint AS size_in_bytes,
                         CASE count(*) WHEN 1 THEN min(uri) END AS file_name

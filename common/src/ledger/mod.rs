@@ -24,8 +24,11 @@ mod retry;
 mod scan_list;
 mod scans;
 mod settlement;
+mod source_change;
 mod splitting;
 mod target;
+mod target_shape;
+mod target_wait;
 mod tasks;
 mod waiting;
 
@@ -33,7 +36,7 @@ pub use after_load::{
     AfterLoadCounts, AfterLoadRecord, DueAfterLoad, datasets_with_due_after_loads, due_after_loads,
     has_failing_after_loads, plan_after_load, record_after_loads,
 };
-pub use apply::{Applied, apply};
+pub use apply::{Applied, ApplyOptions, SourceChange, apply};
 pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};
 pub use claims::{
     Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
@@ -45,8 +48,8 @@ pub use datasets::{
 };
 pub use files::{Comparison, REFUSED_CHANGE, compare_and_enlist};
 pub use history::{
-    AttemptRecord, FileVersion, History, LastLook, NewerVersion, Subject, TaskHistory, WaitingBatch,
-    file_history, last_looks, moved_from, task_history,
+    AttemptRecord, FileVersion, History, LastLook, NewerVersion, Subject, TableWait, TaskHistory,
+    WaitingBatch, file_history, last_looks, moved_from, task_history,
 };
 pub use leases::{Lock, end_lease_holder, try_lock, try_lock_from_silent, unlock};
 pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
@@ -69,6 +72,8 @@ pub use scans::{
 };
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_full_disk, retry_later, wait_for_table};
 pub use splitting::{SUSPECT_DEATHS, Split, SplitError, halve, split};
-pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};
+pub use target::{ApplyError, ColumnChange, TableChange, begin_part, end_part, quoted_table, undo_part};
+pub use target_shape::{TableShape, begin_first_part};
+pub use target_wait::{WaitingDataset, choose_tries, end_wait, try_another_now, waiting_datasets};
 pub use tasks::{NewTask, create_tasks};
 pub use waiting::{WaitingFile, database_time, is_batch_due, waiting_files};

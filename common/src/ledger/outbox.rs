@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::target_wait::WAITS_FOR_TABLE;
+
 /// The channel on which the relay hears that a task has become due.
 pub const TASK_CHANNEL: &str = "longshore_task";
 
@@ -28,16 +30,20 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// At most `limit` tasks to publish, those that are due longest first.
+/// At most `limit` tasks to publish, those that are due longest first. Of a dataset that waits for its target table, only the
+/// task that is tried.
 pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
-             FROM longshore.task
-             JOIN longshore.dataset ON dataset.id = task.dataset_id
-             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-             ORDER BY task.due_time, task.id
-             LIMIT $1",
+            &format!(
+                "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+                 FROM longshore.task
+                 JOIN longshore.dataset ON dataset.id = task.dataset_id
+                 WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
+                   AND NOT {WAITS_FOR_TABLE}
+                 ORDER BY task.due_time, task.id
+                 LIMIT $1"
+            ),
             &[&limit],
         )
         .await?;

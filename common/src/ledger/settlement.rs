@@ -80,7 +80,8 @@ pub async fn retry_full_disk(
 }
 
 /// NEW again because the target table cannot take this dataset's rows at present, which is no file's fault: however long that
-/// lasts, it never makes the task FAILED. The dataset waits from now on (`longshore.target_wait`).
+/// lasts, it never makes the task FAILED. The dataset waits from now on (`longshore.target_wait`), unless another version of its spec
+/// was applied since the claim, which may have mended what was wrong.
 pub async fn wait_for_table(
     client: &Client,
     task_id: Uuid,
@@ -96,7 +97,9 @@ pub async fn wait_for_table(
          RETURNING id, attempt, 'RETRY' AS outcome, failure_msg, dataset_id, due_time",
         ", waiting AS (
              INSERT INTO longshore.target_wait (dataset_id, reason, next_try_time)
-             SELECT dataset_id, failure_msg, due_time FROM settled
+             SELECT settled.dataset_id, settled.failure_msg, due_time FROM settled
+             JOIN longshore.attempt ON attempt.task_id = settled.id AND attempt.attempt = settled.attempt
+             JOIN longshore.dataset ON dataset.id = settled.dataset_id AND current_version = dataset_version
              ON CONFLICT (dataset_id) DO UPDATE SET reason = excluded.reason
          )",
     );

@@ -1,22 +1,44 @@
-//! The target table of a dataset: made from the spec, widened by nullable columns, never changed otherwise.
+//! The target table of a dataset: made from the spec, and widened where no row has to be rewritten, never changed otherwise.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use thiserror::Error;
 use tokio_postgres::{SimpleQueryMessage, Transaction, error::SqlState};
 
-use crate::dataset::{Column, ColumnType, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
+use super::target_shape::{BEGIN_PART, Lack, TableShape, catalog_type};
+use crate::dataset::{Column, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
 /// What became of the target table.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TableChange {
     /// It was made.
     Created,
-    /// These nullable columns were added.
-    Widened(Vec<String>),
+    /// These columns are new, or take more.
+    Changed(Vec<ColumnChange>),
     /// It was right already.
     Unchanged,
+}
+
+/// What became of a column.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ColumnChange {
+    /// It was added, nullable.
+    Added(String),
+    /// It has this type now, with more digits.
+    Widened(String, String),
+    /// It is NOT NULL now.
+    NotNull(String),
+}
+
+impl fmt::Display for ColumnChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added(name) => write!(formatter, "added {name}"),
+            Self::Widened(name, type_name) => write!(formatter, "{name} is {type_name}"),
+            Self::NotNull(name) => write!(formatter, "{name} is NOT NULL"),
+        }
+    }
 }
 
 /// Why a spec was not applied; nothing has changed.
@@ -30,6 +52,9 @@ pub enum ApplyError {
         "the target table is in use (a load that runs, or an open transaction); nothing was changed, try again later"
     )]
     TableInUse(#[source] tokio_postgres::Error),
+    /// The dataset is.
+    #[error("{0}; nothing was changed, try again later")]
+    InUse(&'static str),
     /// The database failed.
     #[error("the database failed while the spec was applied")]
     Database(#[source] tokio_postgres::Error),
@@ -44,12 +69,6 @@ impl From<tokio_postgres::Error> for ApplyError {
     }
 }
 
-struct ExistingColumn {
-    type_name: String,
-    is_not_null: bool,
-    has_default: bool,
-}
-
 /// The table's name, quoted for SQL.
 pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
@@ -61,8 +80,7 @@ pub async fn begin_part(
     transaction: &Transaction<'_>,
     table: &str,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
-    blocks_after(transaction, "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part", table).await
+    blocks_after(transaction, BEGIN_PART, table).await
 }
 
 /// Keeps the part; gives the table's blocks with it.
@@ -79,7 +97,7 @@ pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgr
 }
 
 /// Both in one round trip: small files have many parts.
-async fn blocks_after(
+pub(super) async fn blocks_after(
     transaction: &Transaction<'_>,
     statement: &str,
     table: &str,
@@ -96,113 +114,76 @@ async fn blocks_after(
     Ok(number)
 }
 
-pub(super) async fn create_or_widen(
+/// Makes the table, if there is none, or gives it what it lacks.
+pub(super) async fn change_table(
     transaction: &Transaction<'_>,
     spec: &Dataset,
-) -> Result<TableChange, ApplyError> {
-    let existing = existing_columns(transaction, spec.target.table_name()).await?;
-    let change = if existing.is_empty() {
+    shape: &TableShape,
+    lacks: &[Lack<'_>],
+) -> Result<(), ApplyError> {
+    if !shape.exists() {
         transaction.batch_execute(&create_statement(spec)).await?;
-        TableChange::Created
-    } else {
-        let missing = compare(spec, &existing).map_err(ApplyError::Refused)?;
-        for column in &missing {
-            let add = format!("ALTER TABLE {} ADD COLUMN {}", quoted_table(spec), definition(column));
-            transaction.batch_execute(&add).await?;
+    }
+    for lack in lacks {
+        let alter = format!("ALTER TABLE {}", quoted_table(spec));
+        match lack {
+            Lack::Column(column) => {
+                transaction.batch_execute(&format!("{alter} ADD COLUMN {}", definition(column))).await?;
+            }
+            // The same bytes: no row is rewritten, no index is built anew.
+            Lack::Digits(Column { name, column_type, .. }) => {
+                let name = escape_identifier(name);
+                transaction.batch_execute(&format!("{alter} ALTER COLUMN {name} TYPE {column_type}")).await?;
+            }
+            Lack::NotNull(column) => set_not_null(transaction, &alter, column).await?,
         }
-        match missing.is_empty() {
-            true => TableChange::Unchanged,
-            false => TableChange::Widened(missing.iter().map(|column| column.name.clone()).collect()),
-        }
+    }
+    let comments = comment_statements(transaction, spec).await?;
+    transaction.batch_execute(&comments).await?;
+    Ok(())
+}
+
+/// How the table changes by what it lacks.
+pub(super) fn table_change(shape: &TableShape, lacks: &[Lack<'_>]) -> TableChange {
+    let change = |lack: &Lack<'_>| match lack {
+        Lack::Column(column) => ColumnChange::Added(column.name.clone()),
+        Lack::Digits(column) => ColumnChange::Widened(column.name.clone(), catalog_type(column.column_type)),
+        Lack::NotNull(column) => ColumnChange::NotNull(column.name.clone()),
     };
-    transaction.batch_execute(&comment_statements(spec)).await?;
-    Ok(change)
+    match (shape.exists(), lacks) {
+        (false, _) => TableChange::Created,
+        (true, []) => TableChange::Unchanged,
+        (true, lacks) => TableChange::Changed(lacks.iter().map(change).collect()),
+    }
 }
 
-async fn existing_columns(
-    transaction: &Transaction<'_>,
-    table_name: &str,
-) -> Result<HashMap<String, ExistingColumn>, tokio_postgres::Error> {
-    let rows = transaction
-        .query(
-            "SELECT attribute.attname::text, format_type(attribute.atttypid, attribute.atttypmod),
-                    attribute.attnotnull, attribute.atthasdef OR attribute.attidentity <> ''
-             FROM pg_attribute AS attribute
-             JOIN pg_class AS class ON class.oid = attribute.attrelid
-             JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
-             WHERE namespace.nspname = 'reporting' AND class.relname = $1
-               AND attribute.attnum > 0 AND NOT attribute.attisdropped",
-            &[&table_name],
-        )
-        .await?;
-    let column = |row: &tokio_postgres::Row| {
-        let existing =
-            ExistingColumn { type_name: row.get(1), is_not_null: row.get(2), has_default: row.get(3) };
-        (row.get(0), existing)
+/// Postgres reads the whole table for it, and keeps everybody out meanwhile: two seconds at most, or the operator does it.
+async fn set_not_null(transaction: &Transaction<'_>, alter: &str, column: &Column) -> Result<(), ApplyError> {
+    let name = escape_identifier(&column.name);
+    let setting = format!("SET LOCAL statement_timeout = '2s'; {alter} ALTER COLUMN {name} SET NOT NULL");
+    let Err(error) = transaction.batch_execute(&setting).await else {
+        transaction.batch_execute("SET LOCAL statement_timeout TO DEFAULT").await?;
+        return Ok(());
     };
-    Ok(rows.iter().map(column).collect())
-}
-
-/// The spec's columns that the table lacks and may be given; or why the table cannot serve the spec.
-fn compare<'a>(
-    spec: &'a Dataset,
-    existing: &HashMap<String, ExistingColumn>,
-) -> Result<Vec<&'a Column>, String> {
-    let table = &spec.target.table;
-    for lineage in [FILE_ID_COLUMN, LINE_COLUMN] {
-        if !existing.contains_key(lineage) {
-            return Err(format!(
-                "table {table} exists and has no column {lineage}: it was not made by Longshore; name another table"
-            ));
+    let refusal = |why: &str| {
+        ApplyError::Refused(format!(
+            "the spec requires column `{}`, and {why}, then apply again (loads wait and write nothing in between), or drop `required`",
+            column.name
+        ))
+    };
+    let check = format!("{alter} ADD CONSTRAINT not_null CHECK ({name} IS NOT NULL) NOT VALID");
+    match error.code() {
+        Some(state) if *state == SqlState::NOT_NULL_VIOLATION => {
+            let why = format!(
+                "rows of the table have NULL there: give them a value and run {alter} ALTER COLUMN {name} SET NOT NULL"
+            );
+            Err(refusal(&why))
         }
-    }
-    let mut missing = Vec::new();
-    for column in &spec.columns {
-        let name = &column.name;
-        match existing.get(name) {
-            None if column.required => {
-                return Err(format!(
-                    "column `{name}` is required, but rows of {table} have no value for it; drop `required`"
-                ));
-            }
-            None => missing.push(column),
-            Some(found) if found.type_name != catalog_type(column.column_type) => {
-                let wanted = catalog_type(column.column_type);
-                return Err(format!(
-                    "column `{name}` of {table} is {}, the spec says {wanted}; a column keeps its type, unless you ALTER it yourself before the apply",
-                    found.type_name
-                ));
-            }
-            Some(found) if found.is_not_null && !column.required => {
-                return Err(format!(
-                    "column `{name}` of {table} is NOT NULL, and the spec does not require it; write `required = true`, as a key needs, or run ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL first",
-                    escape_identifier(name)
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    let in_spec = |name: &String| spec.columns.iter().any(|column| column.name == *name);
-    let orphan = existing.iter().find(|(name, found)| {
-        found.is_not_null
-            && !found.has_default
-            && !in_spec(name)
-            && ![FILE_ID_COLUMN, LINE_COLUMN].contains(&name.as_str())
-    });
-    match orphan {
-        Some((name, _)) => {
-            Err(format!("column `{name}` of {table} is NOT NULL and the spec does not fill it any more"))
-        }
-        None => Ok(missing),
-    }
-}
-
-/// As `format_type` spells it.
-fn catalog_type(column_type: ColumnType) -> String {
-    match column_type {
-        ColumnType::Timestamp => "timestamp without time zone".to_owned(),
-        ColumnType::TimestampTz => "timestamp with time zone".to_owned(),
-        other => other.to_string(),
+        Some(state) if *state == SqlState::QUERY_CANCELED => Err(refusal(&format!(
+            "the table is too large to look for NULLs while everybody waits: run {check}; {alter} VALIDATE CONSTRAINT not_null; \
+             {alter} ALTER COLUMN {name} SET NOT NULL; {alter} DROP CONSTRAINT not_null"
+        ))),
+        _ => Err(error.into()),
     }
 }
 
@@ -218,17 +199,42 @@ fn create_statement(spec: &Dataset) -> String {
     format!("CREATE TABLE {} ({})", quoted_table(spec), columns.join(", "))
 }
 
-fn comment_statements(spec: &Dataset) -> String {
+/// Only those that differ: COMMENT takes a lock that VACUUM and CREATE INDEX CONCURRENTLY hold for hours.
+async fn comment_statements(
+    transaction: &Transaction<'_>,
+    spec: &Dataset,
+) -> Result<String, tokio_postgres::Error> {
     let table = quoted_table(spec);
-    let mut statements = format!("COMMENT ON TABLE {table} IS {};", escape_literal(&spec.description));
-    let mut comment = |name: &str, text: &str| {
-        let column = escape_identifier(name);
-        statements.push_str(&format!("COMMENT ON COLUMN {table}.{column} IS {};", escape_literal(text)));
-    };
-    for column in &spec.columns {
-        comment(&column.name, &column.description);
+    let rows = transaction
+        .query(
+            "SELECT attname::text, coalesce(description, '') FROM pg_class AS class
+             JOIN (SELECT attrelid, attname, attnum FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
+                   UNION ALL SELECT oid, NULL, 0 FROM pg_class) AS part ON attrelid = class.oid
+             LEFT JOIN pg_description ON classoid = 'pg_class'::regclass AND objoid = class.oid AND objsubid = attnum
+             WHERE class.oid = to_regclass($1)",
+            &[&table],
+        )
+        .await?;
+    let mut comments = HashMap::new();
+    for row in &rows {
+        comments.insert(row.try_get::<_, Option<String>>(0)?, row.try_get::<_, String>(1)?);
     }
-    comment(FILE_ID_COLUMN, "The file this row came from: longshore.file.id");
-    comment(LINE_COLUMN, "The physical line in that file, from 1");
-    statements
+    let mut statements = String::new();
+    let mut comment = |name: Option<&str>, text: &str| {
+        if comments.get(&name.map(str::to_owned)).is_some_and(|before| before == text) {
+            return;
+        }
+        let what = match name {
+            Some(name) => format!("COLUMN {table}.{}", escape_identifier(name)),
+            None => format!("TABLE {table}"),
+        };
+        statements.push_str(&format!("COMMENT ON {what} IS {};", escape_literal(text)));
+    };
+    comment(None, &spec.description);
+    for column in &spec.columns {
+        comment(Some(&column.name), &column.description);
+    }
+    comment(Some(FILE_ID_COLUMN), "The file this row came from: longshore.file.id");
+    comment(Some(LINE_COLUMN), "The physical line in that file, from 1");
+    Ok(statements)
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod after_load;
+mod altered_table;
+mod applying;
 mod audits;
 mod bad_files;
 mod batches;

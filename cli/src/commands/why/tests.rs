@@ -32,6 +32,7 @@ fn task(status: &str) -> TaskHistory {
         failure_msg: None,
         created_time: at(-60),
         modified_time: at(-10),
+        table_wait: None,
         is_leased: false,
         files: 1,
         size_in_bytes: 2048,

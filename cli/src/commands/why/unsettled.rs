@@ -1,7 +1,7 @@
 //! Tasks that are neither LOADED nor FAILED: what they wait for, and what can still make them FAILED. Sentences, a line each.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_common::ledger::{AttemptRecord, TaskHistory};
+use longshore_common::ledger::{AttemptRecord, TableWait, TaskHistory};
 
 use super::moments::{lasting, moment};
 use crate::output::{counted, one_line};
@@ -11,6 +11,9 @@ const OLD_HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
 
 /// Of a task that waits to be published, or for a worker.
 pub(super) fn new(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
+    if let Some(wait) = task.table_wait.as_ref().filter(|wait| !wait.is_tried) {
+        return waits_for_table(&task.dataset, wait, now);
+    }
     let is_due = task.due_time <= now;
     let headline = match task.published_time {
         Some(published) => {
@@ -40,6 +43,22 @@ pub(super) fn new(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     lines.extend(limits(task, now));
     lines.push(next.to_owned());
     lines
+}
+
+/// Of a task whose dataset waits.
+fn waits_for_table(dataset: &str, wait: &TableWait, now: DateTime<Utc>) -> Vec<String> {
+    vec![
+        format!(
+            "NEW: its dataset {dataset} waits for its target table since {}; no file is at fault: {}",
+            moment(wait.since, now),
+            one_line(&wait.reason)
+        ),
+        format!(
+            "One task at a time is tried, the next one from {} on. The first that loads, or `longshore dataset apply`, ends the wait.",
+            moment(wait.next_try_time, now)
+        ),
+        "However long that takes, the task does not fail for it.".to_owned(),
+    ]
 }
 
 /// Why a task is NEW that was somewhere else before.

@@ -35,6 +35,8 @@ pub struct TaskHistory {
     pub created_time: DateTime<Utc>,
     /// When it last changed.
     pub modified_time: DateTime<Utc>,
+    /// If its dataset waits for its target table: why, and when the next task is tried.
+    pub table_wait: Option<TableWait>,
     /// Whether a session holds its lease: whether its worker lives, while it is PROCESSING.
     pub is_leased: bool,
     /// Files in it.
@@ -64,6 +66,19 @@ pub struct NewerVersion {
     pub status: String,
     /// Its task.
     pub task_id: Option<Uuid>,
+}
+
+/// A dataset's wait for its target table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableWait {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What the last try ended with.
+    pub reason: String,
+    /// When another task is tried, if none is on its way.
+    pub next_try_time: DateTime<Utc>,
+    /// Whether this task is the one that is tried.
+    pub is_tried: bool,
 }
 
 /// One claim of a task.
@@ -106,9 +121,11 @@ pub(super) async fn read(
                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                           AND ((classid::bigint << 32) | objid::bigint) = task.lease_key
                     ) AS is_leased,
-                    file.files, file.size_in_bytes, file.is_superseded
+                    file.files, file.size_in_bytes, file.is_superseded,
+                    since, reason, next_try_time, target_wait.task_id IS NOT DISTINCT FROM task.id AS is_tried
              FROM longshore.task
              JOIN longshore.dataset ON dataset.id = task.dataset_id
+             LEFT JOIN longshore.target_wait ON target_wait.dataset_id = task.dataset_id
              CROSS JOIN LATERAL (
                  SELECT count(*) AS files, coalesce(sum(size_in_bytes), 0)::bigint AS size_in_bytes,
                         coalesce(bool_and(superseded_by IS NOT NULL), false) AS is_superseded
@@ -134,6 +151,7 @@ pub(super) async fn read(
         failure_msg: task.try_get("failure_msg")?,
         created_time: task.try_get("created_time")?,
         modified_time: task.try_get("modified_time")?,
+        table_wait: table_wait(&task)?,
         is_leased: task.try_get("is_leased")?,
         files: task.try_get("files")?,
         size_in_bytes: task.try_get("size_in_bytes")?,
@@ -142,6 +160,16 @@ pub(super) async fn read(
         rows,
         removed_files,
         attempts: attempts(snapshot, id).await?,
+    }))
+}
+
+fn table_wait(task: &Row) -> Result<Option<TableWait>, tokio_postgres::Error> {
+    let Some(since) = task.try_get("since")? else { return Ok(None) };
+    Ok(Some(TableWait {
+        since,
+        reason: task.try_get("reason")?,
+        next_try_time: task.try_get("next_try_time")?,
+        is_tried: task.try_get("is_tried")?,
     }))
 }
 

@@ -49,7 +49,7 @@ impl House {
         client.batch_execute(&alter).await.unwrap();
         client = stage.client().await;
         let spec = parse_spec("model.toml", SPEC, |_| None).expect("a spec");
-        ledger::apply(&mut client, &spec).await.expect("a dataset");
+        ledger::apply(&mut client, &spec, &ledger::ApplyOptions::default()).await.expect("a dataset");
         // For the test's own looks at each file's rows.
         client.batch_execute("CREATE INDEX ON reporting.model (_file_id)").await.unwrap();
         let dataset = ledger::current_dataset(&client, "model").await.unwrap().expect("a dataset");
