@@ -57,6 +57,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Try FAILED tasks again
     Retry(retry::RetryArgs),
+    /// Have each file of a FAILED task tried by itself
+    Split(split::SplitArgs),
     Reload(undo::ReloadArgs),
     Unload(undo::UnloadArgs),
     Health(health::HealthArgs),
@@ -117,6 +119,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rejects(args) => rejects::run(args).await,
         Command::Why(args) => why::run(args).await,
         Command::Retry(args) => retry::run(args).await,
+        Command::Split(args) => split::run(args).await,
         Command::Reload(args) => undo::reload(args).await,
         Command::Unload(args) => undo::unload(args).await,
         Command::Health(args) => health::run(args).await,

@@ -32,6 +32,29 @@ pub fn pass(name: &'static str) -> Result<(), Injected> {
     Ok(())
 }
 
+/// Passes an edge that one of several files has, say.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn pass_of(_name: &'static str, _subject: &str) -> Result<(), Injected> {
+    Ok(())
+}
+
+/// Passes an edge that one of several files has, say, unless `FAILPOINTS` gives it `return(kill PART)`, `return(panic PART)` or
+/// `return(error PART)`, with a part of this subject's name.
+#[cfg(feature = "failpoints")]
+pub fn pass_of(name: &'static str, subject: &str) -> Result<(), Injected> {
+    fail::fail_point!(name, |action| {
+        match action.as_deref().and_then(|action| action.split_once(' ')) {
+            Some((_, part)) if !subject.contains(part) => Ok(()),
+            Some(("kill", _)) => std::process::abort(),
+            #[expect(clippy::panic, reason = "a test asked for it")]
+            Some(("panic", _)) => panic!("a test made `{name}` panic"),
+            _ => Err(Injected(name)),
+        }
+    });
+    Ok(())
+}
+
 /// Whether a test breaks the order of effects here on purpose.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]

@@ -71,6 +71,9 @@ pub(crate) async fn discover(
         Ok(audit) => {
             let batches = pass.take_batches();
             let counts = pass.finish();
+            if counts.listed > 0 {
+                record_mark(client, dataset).await?;
+            }
             let finishing = ledger::finish_scan(client, scan_id, dataset.version, &counts, audit.as_ref());
             answered(finishing).await?;
             Ok(Discovered { counts, audit, batches })
@@ -86,6 +89,14 @@ pub(crate) async fn discover(
             Err(error)
         }
     }
+}
+
+/// Records what the source is that this scan has listed, for workers that miss files of it.
+async fn record_mark(client: &Client, dataset: &StoredDataset) -> anyhow::Result<()> {
+    if let Some(mark) = Store::of(&dataset.spec)?.mark().await? {
+        answered(ledger::record_source_mark(client, dataset.id, dataset.version, &mark)).await?;
+    }
+    Ok(())
 }
 
 /// Gives `pass` everything that the store lists within `reach`.

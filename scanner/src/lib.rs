@@ -15,6 +15,7 @@ mod discovery;
 mod lost_messages;
 mod low_mark;
 mod pace;
+mod missing;
 mod pass;
 mod reach;
 mod relay;

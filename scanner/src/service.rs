@@ -25,6 +25,7 @@ use crate::{
     after_loads::{self, AfterLoads},
     answer::answered,
     pace::Pace,
+    missing::MissedFiles,
     relay::Relay,
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
@@ -54,9 +55,9 @@ fn tick(text: &str) -> Result<Duration, String> {
     if is_allowed { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
-/// Connections the service needs: one a scan or a look, one for the books, one for the relay, and those of the step after the
-/// load.
-pub const POOL_SIZE: usize = MAX_SCANS + MAX_LOOKS + 2 + after_loads::MAX_AT_ONCE + 1;
+/// Connections the service needs: one a scan or a look, one for the books, one for the relay, those of the step after the
+/// load, and one for missed files.
+pub const POOL_SIZE: usize = MAX_SCANS + MAX_LOOKS + 2 + after_loads::MAX_AT_ONCE + 2;
 
 /// Runs until `stop` is cancelled; then finishes the batch and the confirms in hand and returns.
 pub async fn run(
@@ -133,6 +134,7 @@ struct Books {
     batch_paces: HashMap<i32, Pace>,
     /// When the totals were last added up.
     added_up: Option<Instant>,
+    missed_files: MissedFiles,
     /// Versions of specs that were said to be unreadable.
     said: HashSet<(String, i32)>,
 }
@@ -141,6 +143,7 @@ impl Books {
     fn new(pool: Pool, config: &ScannerConfig, stop: CancellationToken) -> Self {
         Self {
             watches: Watches::new(pool.clone(), config.limits.stall_limit, stop.clone()),
+            missed_files: MissedFiles::new(pool.clone()),
             pool,
             stop,
             stall_limit: config.limits.stall_limit,
@@ -196,6 +199,7 @@ impl Books {
         tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
         let datasets = ledger::datasets(&session).await?;
         self.watches.follow(datasets.iter().flatten());
+        self.missed_files.look_if_due(&datasets.iter().flatten().collect::<Vec<_>>());
         let mut due = Vec::new();
         for dataset in datasets {
             match dataset {

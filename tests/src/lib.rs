@@ -22,7 +22,7 @@ pub use figures::{Goal, append_line, median, rounded, thousands};
 pub use loans::{HEADER, gzip, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use pgbouncer::PgBouncer;
-pub use process::Process;
+pub use process::{Process, without_mount};
 pub use progress::Progress;
 pub use proxy::Proxy;
 pub use s3::{S3Server, install_tls_provider};

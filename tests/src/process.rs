@@ -86,3 +86,19 @@ impl Drop for Process {
         }
     }
 }
+
+/// The command as on a host that has booted without its mount: an empty folder lies where `folder` is. Needs `unshare` of
+/// util-linux, and a kernel that lets whoever runs the tests mount something in a namespace of its own.
+pub fn without_mount(command: &Command, folder: &Path) -> Command {
+    let mut unshared = Command::new("unshare");
+    let script = r#"mount -t tmpfs none "$0" && exec "$@""#;
+    unshared.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(folder);
+    unshared.arg(command.get_program()).args(command.get_args());
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => unshared.env(variable, value),
+            None => unshared.env_remove(variable),
+        };
+    }
+    unshared
+}

@@ -9,6 +9,7 @@ use longshore_common::{
     ledger::{self, ClaimOutcome, Claimant, Held},
     queue::Received,
 };
+use uuid::Uuid;
 
 use crate::task::Shared;
 
@@ -25,7 +26,9 @@ pub(crate) async fn claim(
 ) -> anyhow::Result<(Session, ClaimOutcome)> {
     edge::pass("worker::before_claim")?;
     let limits = shared.config.limits;
-    let claimant = Claimant { worker: &shared.worker_name, max_deaths: limits.max_deaths, is_alone };
+    let other_half = Uuid::now_v7();
+    let claimant =
+        Claimant { worker: &shared.worker_name, max_deaths: limits.max_deaths, is_alone, other_half };
     let mut session = database::session(&shared.load_pool).await?;
     let mut looks = 0;
     loop {

@@ -16,8 +16,9 @@ pub struct WorkerConfig {
     #[arg(long)]
     pub drain: bool,
 
-    /// How long a stop lets running loads finish before they are given back
-    #[arg(long, env = "LONGSHORE_GRACE", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    /// How long a stop lets running loads finish before they are given back: some seconds less than the platform waits before it
+    /// kills (Kubernetes 30 s, `docker stop` 10 s)
+    #[arg(long, env = "LONGSHORE_GRACE", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub grace: Duration,
 
     /// What counts as hung, and as poison.

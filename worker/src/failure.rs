@@ -24,6 +24,14 @@ pub(crate) enum Failure {
     /// The store did not give the version that was scanned.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Several files were to be read, and not one of them could be: the fault of this machine, or of the store.
+    #[error("none of the task's {files} files can be read on this machine: is a mount missing, or a right?")]
+    NoFileIsThere {
+        /// How many there are.
+        files: usize,
+        /// Why the first could not be read.
+        source: Box<Failure>,
+    },
     /// Postgres refused a row of this file, or what the row set off: a constraint, a trigger or an index, for example.
     #[error("Postgres refused {} of the file", numbered(*row))]
     Row {
@@ -54,7 +62,13 @@ pub(crate) enum Failure {
     Internal(#[source] tokio_postgres::Error),
     /// Any other failure of the database.
     #[error("the database failed")]
-    Database(#[from] tokio_postgres::Error),
+    Database(#[source] tokio_postgres::Error),
+    /// A disk of Postgres has no room left.
+    #[error(
+        "a disk of Postgres is full, its data's or that of the table's tablespace: make room there; a task that is FAILED by then \
+         needs `longshore retry`"
+    )]
+    DiskFull(#[source] tokio_postgres::Error),
     /// The COMMIT was sent and its answer never came.
     #[error("the answer to COMMIT never came")]
     CommitUnknown(#[source] tokio_postgres::Error),
@@ -88,8 +102,16 @@ pub(crate) enum Failure {
 pub(crate) enum Verdict {
     /// The file becomes a FAILED task of its own, the rest of the batch loads.
     CarveOut,
+    /// The file may be readable the next time, or to another worker: it becomes a NEW task of its own, the rest of the batch
+    /// loads. Where none of the files can be read, the whole task is NEW again, due after a backoff.
+    SetAside,
     /// The task is NEW again, due after a backoff.
     Retry,
+    /// The task is NEW again, due five minutes later; FAILED at the third try.
+    RetryRarely,
+    /// One of the files breaks what reads it: the task is NEW again with half of them, and so is a task with the others. A file
+    /// that is alone is FAILED.
+    Halve,
     /// No file's fault, and every file of the dataset would fail alike: the task is NEW again, and its dataset waits until its
     /// target table takes rows. Never makes a task FAILED.
     Wait,
@@ -105,10 +127,20 @@ pub(crate) enum Verdict {
 impl From<RemovalError> for Failure {
     fn from(error: RemovalError) -> Self {
         match error {
-            RemovalError::Database(error) => Self::Database(error),
+            RemovalError::Database(error) => error.into(),
             RemovalError::RowsStay | RemovalError::RowsDiffer(_) | RemovalError::NoReplicaIdentity(_) => {
                 Self::EarlierIsHeld(error)
             }
+        }
+    }
+}
+
+/// An error outside of a row's COPY.
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&SqlState::DISK_FULL) => Self::DiskFull(error),
+            _ => Self::Database(error),
         }
     }
 }
@@ -120,12 +152,19 @@ impl From<Injected> for Failure {
     }
 }
 
+impl Verdict {
+    /// Whether the failure is one of a single file, whose neighbours load.
+    pub(crate) fn is_of_file(self) -> bool {
+        matches!(self, Self::CarveOut | Self::SetAside)
+    }
+}
+
 impl Failure {
     /// An error in the midst of a COPY. Whatever is no outage may be a row's fault: what a trigger, an index or an extension
     /// refuses has any SQLSTATE. `relation` is the table's name as Postgres prints it, unquoted.
     pub(crate) fn from_copy(source: tokio_postgres::Error, relation: &str, rows_before: u64) -> Self {
         if database::is_transient(&source) {
-            return Self::Database(source);
+            return source.into();
         }
         let context = source.as_db_error().and_then(DbError::where_).unwrap_or_default();
         Self::Row { row: copy_line(context, relation).map(|line| rows_before + line), source }
@@ -134,7 +173,7 @@ impl Failure {
     /// An error before the first row was sent: no row's fault, and so no file's.
     pub(crate) fn before_rows(source: tokio_postgres::Error) -> Self {
         match database::is_transient(&source) {
-            true => Self::Database(source),
+            true => source.into(),
             false => Self::WholeTable(source),
         }
     }
@@ -144,12 +183,13 @@ impl Failure {
         match self {
             Self::Content(_) | Self::Archive(_) => Verdict::CarveOut,
             Self::Store(error) => match error {
-                StoreError::Gone
-                | StoreError::Changed { .. }
+                StoreError::Gone | StoreError::AnotherSource(_) | StoreError::NotPermitted(_) => {
+                    Verdict::SetAside
+                }
+                StoreError::Changed { .. }
                 | StoreError::NoFile
                 | StoreError::NotRegular
-                | StoreError::BehindLink
-                | StoreError::NotPermitted(_) => Verdict::CarveOut,
+                | StoreError::BehindLink => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
             Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
@@ -162,9 +202,12 @@ impl Failure {
             Self::Database(_) | Self::Internal(_) | Self::CommitUnknown(_) | Self::Stalled(_) => {
                 Verdict::Retry
             }
+            Self::DiskFull(_) => Verdict::RetryRarely,
+            Self::NoFileIsThere { .. } => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
-            Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,
+            Self::Fault(_) => Verdict::Halve,
+            Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } => Verdict::Fail,
         }
     }
 
@@ -172,6 +215,16 @@ impl Failure {
     pub(crate) fn is_key_taken(&self) -> bool {
         let taken = [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION];
         matches!(self, Self::Row { source, .. } if source.code().is_some_and(|state| taken.contains(state)))
+    }
+
+    /// Whether another worker may well see the files that this one does not.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::NoFileIsThere { .. } | Self::Store(StoreError::AnotherSource(_)))
+    }
+
+    /// Whether the file was missing.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Gone))
     }
 
     /// Whether Postgres refused a row.
@@ -231,6 +284,7 @@ impl Failure {
             | Self::WholeTable(error)
             | Self::Internal(error)
             | Self::Database(error)
+            | Self::DiskFull(error)
             | Self::CommitUnknown(error) => error.as_db_error(),
             Self::EarlierIsHeld(error) => error.database_error()?.as_db_error(),
             _ => None,
@@ -281,12 +335,17 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_right_is_carved_out_and_an_outage_is_tried_again() {
         let carved = [
-            Failure::Store(StoreError::Gone),
+            Failure::Store(StoreError::NotRegular),
             Failure::Content(FileError::TooManyLines),
             Failure::Archive("corrupt".to_owned()),
         ];
         for failure in carved {
             assert_eq!(failure.verdict(), Verdict::CarveOut, "{failure}");
+        }
+        for elsewhere in
+            [StoreError::Gone, StoreError::NotPermitted(std::io::ErrorKind::PermissionDenied.into())]
+        {
+            assert_eq!(Failure::Store(elsewhere).verdict(), Verdict::SetAside);
         }
         let outage = StoreError::Unavailable("connection reset".into());
         assert_eq!(Failure::Store(outage).verdict(), Verdict::Retry);

@@ -4,7 +4,7 @@ use longshore_common::ledger::{self, FileLoad, RejectedRow};
 
 use crate::{
     copy::{TableCopy, TargetTable},
-    failure::{Failure, Verdict},
+    failure::Failure,
     parcel::{Parcel, Part, ReadTotals},
     read::Reading,
 };
@@ -13,7 +13,7 @@ use crate::{
 const MAX_WAITING_REJECT_BYTES: usize = 1 << 20;
 
 /// Loads the file at `place`, whose parts come next, and records its rejects; the caller records its counts. After a
-/// failure that carves it out, nothing of it is left in the transaction.
+/// failure of the file's own, nothing of it is left in the transaction.
 pub(crate) async fn load(
     table: &TargetTable<'_>,
     reading: &mut Reading,
@@ -26,7 +26,7 @@ pub(crate) async fn load(
             let end_block = table.end_part().await?;
             Ok(totals.file_load(file_id, rows_loaded, first_block..end_block))
         }
-        Err(failure) if failure.verdict() == Verdict::CarveOut => {
+        Err(failure) if failure.verdict().is_of_file() => {
             table.undo_part().await?;
             Err(failure)
         }
@@ -46,7 +46,7 @@ async fn copy_parts(
         match reading.parcels.recv().await {
             Some(Parcel::Part(_)) if refusal.is_some() => {}
             Some(Parcel::Part(part)) => match rows.take(part).await {
-                Err(failure) if failure.verdict() == Verdict::CarveOut => {
+                Err(failure) if failure.verdict().is_of_file() => {
                     // The thread learns of it between two chunks; what it sends until then is dropped.
                     reading.skip_rest_of(place);
                     refusal = Some(failure);

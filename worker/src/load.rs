@@ -14,7 +14,7 @@ use tracing::{Instrument, info_span, warn};
 
 use crate::{
     copy::TargetTable,
-    failure::Failure,
+    failure::{Failure, Verdict},
     large_file,
     outcomes::{self, FailedFile, FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Committed {
     /// What was loaded; no files if the whole task FAILED.
     pub(crate) totals: LoadTotals,
-    /// Files that FAILED for good.
+    /// Files that FAILED for good, or are to be tried again by themselves.
     pub(crate) failed_files: usize,
 }
 
@@ -87,6 +87,7 @@ async fn load_without<'a>(
         .instrument(info_span!("copy"))
         .await?;
     outcomes::give_back_what_all_meet(files.0, &mut files.1)?;
+    give_back_what_cannot_be_read(claim, &mut files.1)?;
     if edge::is_sabotaged("sabotage::loaded_apart") {
         commit(transaction).await?;
         edge::pass("worker::after_commit")?;
@@ -127,7 +128,7 @@ pub(crate) async fn copy_files<'a>(
     progress: Arc<Progress>,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
-    let store = Store::to_open(&claim.spec).map_err(Failure::Source)?;
+    let store = Store::to_open(&claim.spec, claim.source_mark.as_deref()).map_err(Failure::Source)?;
     let mut reading = Reading::start(claim, store, plan, progress.clone())?;
     let mut outcomes = Outcomes::new(transaction, claim);
     let mut small_files = SmallFiles::new(&table, &claim.files);
@@ -158,16 +159,42 @@ pub(crate) async fn copy_files<'a>(
     }
 }
 
-/// Gives each failed file a FAILED task of its own and makes the rest LOADED; where no file is left, the task itself
-/// keeps the first failed file and is FAILED.
+/// Fails if none of the task's files can be read here at present: that is no file's fault, but this machine's or the store's.
+fn give_back_what_cannot_be_read(claim: &Claim, failed: &mut FailedFiles<'_>) -> Result<(), Failure> {
+    let is_set_aside = |failed: &FailedFile<'_>| failed.failure.verdict() == Verdict::SetAside;
+    if failed.len() < claim.files.len() || !failed.iter().all(is_set_aside) || failed.is_empty() {
+        return Ok(());
+    }
+    match failed.len() {
+        1 => Err(failed.swap_remove(0).failure),
+        files => Err(Failure::NoFileIsThere { files, source: Box::new(failed.swap_remove(0).failure) }),
+    }
+}
+
+/// Gives each failed file a task of its own, FAILED or, where another try may read it, NEW, and makes the rest LOADED; where
+/// no file is left, the task itself keeps the first that failed for good and is FAILED.
 async fn conclude(
     claim: &Claim,
     (totals, failed): (LoadTotals, FailedFiles<'_>),
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
     let committed = Committed { totals, failed_files: failed.len() };
+    let (set_aside, failed): (FailedFiles<'_>, FailedFiles<'_>) =
+        failed.into_iter().partition(|failed| failed.failure.verdict() == Verdict::SetAside);
     for FailedFile { file, failure } in &failed {
         warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
+    }
+    for FailedFile { file, failure } in &set_aside {
+        warn!(file = %file.stored.uri, "the file is tried again by itself: {}", failure.for_log());
+    }
+    if !set_aside.is_empty() {
+        let set_aside: Vec<(i64, String, bool)> = set_aside
+            .iter()
+            .map(|aside| (aside.file.id, aside.failure.for_operators(), aside.failure.is_missing()))
+            .collect();
+        let set_aside: Vec<_> =
+            set_aside.iter().map(|(id, reason, is_missing)| (*id, reason.as_str(), *is_missing)).collect();
+        ledger::set_aside(transaction, claim.task_id, claim.attempt, &set_aside).await?;
     }
     let reasons: Vec<(i64, String)> =
         failed.iter().map(|failed| (failed.file.id, failed.failure.for_operators())).collect();
@@ -216,7 +243,7 @@ async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
         match transaction.commit().await {
             Ok(()) => Ok(()),
             // With a SQLSTATE the server says that it did not commit; without, nobody knows.
-            Err(error) if error.code().is_some() => Err(Failure::Database(error)),
+            Err(error) if error.code().is_some() => Err(error.into()),
             Err(error) => Err(Failure::CommitUnknown(error)),
         }
     }

@@ -1,6 +1,6 @@
 //! What became of each file of a task: counts that are recorded, or why it failed.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::Failure;
 use deadpool_postgres::Transaction;
 use longshore_common::ledger::{self, Claim, FileLoad, TaskFile};
 use tokio_postgres::error::SqlState;
@@ -21,7 +21,7 @@ pub(crate) struct Outcomes<'t, 'a> {
 
 pub(crate) type FailedFiles<'a> = Vec<FailedFile<'a>>;
 
-/// A file that cannot be loaded by trying once more.
+/// A file that is not loaded with the others: failed for good, or to be tried again by itself.
 #[derive(Debug)]
 pub(crate) struct FailedFile<'a> {
     pub(crate) file: &'a TaskFile,
@@ -73,10 +73,9 @@ impl<'t, 'a> Outcomes<'t, 'a> {
         Ok(())
     }
 
-    /// Puts down a file that fails for good. A failure that is not the file's own is given back.
+    /// Records a file that failed. A failure that is not the file's own is given back.
     pub(crate) fn fail(&mut self, place: usize, failure: Failure) -> Result<(), Failure> {
-        let Some(file) = self.claim.files.get(place).filter(|_| failure.verdict() == Verdict::CarveOut)
-        else {
+        let Some(file) = self.claim.files.get(place).filter(|_| failure.verdict().is_of_file()) else {
             return Err(failure);
         };
         self.failed.push(FailedFile { file, failure });

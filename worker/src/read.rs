@@ -145,6 +145,7 @@ impl Reader {
     }
 
     fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
+        edge::pass_of("worker::read_file", &current.file.stored.uri)?;
         let open = self.store.open(&current.file.stored)?;
         let mut content = Content::new(open.content, &current.file.stored.uri, self.plan.csv());
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);

@@ -26,10 +26,22 @@ pub(crate) async fn settle(
     let reason = failure.for_operators();
     let is_ours = match failure.verdict() {
         Verdict::Retry => ledger::retry_later(client, task_id, attempt, &reason, retry_for).await?,
+        Verdict::SetAside if failure.is_missing() && claim.files.len() == 1 => {
+            ledger::miss(client, task_id, attempt, &reason, retry_for).await?
+        }
+        Verdict::SetAside => ledger::retry_later(client, task_id, attempt, &reason, retry_for).await?,
+        Verdict::RetryRarely => ledger::retry_full_disk(client, task_id, attempt, &reason).await?,
+        Verdict::Halve if claim.files.len() > 1 => {
+            let others: Vec<i64> =
+                claim.files[claim.files.len().div_ceil(2)..].iter().map(|file| file.id).collect();
+            ledger::halve(client, task_id, attempt, &reason, &others).await?
+        }
         Verdict::Wait => ledger::wait_for_table(client, task_id, attempt, &reason).await?,
         Verdict::GiveBack => ledger::give_back(client, task_id, attempt).await?,
         // A file's failure that reaches the task is one that no savepoint could contain.
-        Verdict::Fail | Verdict::CarveOut => ledger::fail(client, task_id, attempt, &reason).await?,
+        Verdict::Fail | Verdict::CarveOut | Verdict::Halve => {
+            ledger::fail(client, task_id, attempt, &reason).await?
+        }
         Verdict::LeaveAlone => true,
     };
     if !is_ours {

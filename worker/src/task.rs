@@ -116,7 +116,7 @@ async fn deal_with(shared: &Shared, received: &Received, permit: SemaphorePermit
     // The permit goes first: two such tasks that each keep one would wait for each other for ever.
     drop(permit);
     if shared.permits.available_permits() < usize::from(shared.config.concurrency) {
-        info!("its last worker died; waiting until nothing else is loaded beside it");
+        info!("several workers died of it; waiting until nothing else is loaded beside it");
     }
     let room = shared.permits.acquire_many(everything);
     tokio::pin!(room);
@@ -220,7 +220,14 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
             }
             if committed.is_loaded() { "loaded" } else { "failed" }
         }
-        Err(failure) => settle_failure(shared, session, claim, &failure).await,
+        Err(failure) => {
+            let outcome = settle_failure(shared, session, claim, &failure).await;
+            if failure.is_of_this_machine() {
+                // Or a worker without its mount, which fails in a millisecond, would be handed most of the queue.
+                shared.pause(BLIND_PAUSE).await;
+            }
+            outcome
+        }
     };
     telemetry::metrics().task_settled(dataset, outcome);
     telemetry::metrics().load_duration(dataset, started.elapsed());
@@ -229,7 +236,7 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
 async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failure: &Failure) -> &'static str {
     let verdict = failure.verdict();
     let outcome = match verdict {
-        Verdict::Retry => "retry",
+        Verdict::Retry | Verdict::RetryRarely | Verdict::SetAside | Verdict::Halve => "retry",
         Verdict::Wait => "wait",
         Verdict::GiveBack => "stopped",
         Verdict::Fail | Verdict::CarveOut => "failed",
@@ -238,7 +245,12 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     match verdict {
         Verdict::GiveBack => info!("giving the task back"),
         Verdict::Fail | Verdict::CarveOut => error!("the task FAILED: {}", failure.for_log()),
-        Verdict::Retry | Verdict::Wait | Verdict::LeaveAlone => {
+        Verdict::Retry
+        | Verdict::RetryRarely
+        | Verdict::SetAside
+        | Verdict::Halve
+        | Verdict::Wait
+        | Verdict::LeaveAlone => {
             warn!(outcome, "the load ended early: {}", failure.for_log())
         }
     }
@@ -260,6 +272,9 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     let _ = edge::pass("worker::after_settle");
     outcome
 }
+
+/// How long a place of a worker that does not see a task's files takes no other task.
+const BLIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Short, so that at a stop there is time left to settle from another connection.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -14,6 +14,7 @@ pub(crate) mod sample;
 pub(crate) mod scan;
 pub(crate) mod scanner;
 pub(crate) mod scans;
+pub(crate) mod split;
 pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod undo;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     leases::{Lock, unlock},
     rescue::{Gone, Rescue, rescue},
+    splitting::{SUSPECT_DEATHS, give_half_away, is_to_be_halved},
     target_wait::{self, WAITS_FOR_TABLE},
 };
 use crate::{dataset::Dataset, store::StoredFile};
@@ -29,6 +30,8 @@ pub struct Claim {
     pub tries_table: bool,
     /// The spec that was current at the claim.
     pub spec: Dataset,
+    /// What the root of the source was to the last scan.
+    pub source_mark: Option<String>,
     /// The task's files, in the order of their modified time.
     pub files: Vec<TaskFile>,
 }
@@ -37,8 +40,7 @@ impl Claim {
     /// The same claim with these of its files.
     #[must_use]
     pub fn with_files(&self, files: Vec<TaskFile>) -> Self {
-        let Self { task_id, lease_key, backend_pid, attempt, dataset_id, tries_table, ref spec, .. } = *self;
-        Self { task_id, lease_key, backend_pid, attempt, dataset_id, tries_table, spec: spec.clone(), files }
+        Self { spec: self.spec.clone(), source_mark: self.source_mark.clone(), files, ..*self }
     }
 }
 
@@ -60,7 +62,7 @@ pub enum ClaimOutcome {
     NothingToDo(&'static str),
     /// Somebody holds its lease: a worker that loads it, or one that died or settled it a moment ago.
     Held(Held),
-    /// Its last worker died while loading it: it is to be claimed when nothing else is loaded beside it.
+    /// More than one of its workers died while loading it: it is to be claimed when nothing else is loaded beside it.
     MustBeAlone,
     /// There is no such task.
     Unknown,
@@ -84,6 +86,8 @@ pub struct Claimant<'a> {
     pub max_deaths: i32,
     /// Whether it loads nothing else at present, and will not until this task is settled.
     pub is_alone: bool,
+    /// The id of the task that gets half of the files, if too many workers have died of them. Version 7.
+    pub other_half: Uuid,
 }
 
 struct Seen {
@@ -91,7 +95,7 @@ struct Seen {
     status: String,
     is_due: bool,
     attempt: i32,
-    last_attempt_died: bool,
+    deaths: i32,
     has_lease: bool,
     waits_for_table: bool,
 }
@@ -125,18 +129,24 @@ pub async fn claim(
         }));
     }
     let lease = Lock::Task(seen.lease_key);
-    let mut last_attempt_died = seen.last_attempt_died;
+    let mut deaths = seen.deaths;
     if seen.status == "PROCESSING" {
         // Its worker is gone, or we would not hold the lease.
-        // Another was quicker to rescue it, perhaps: then it has died as well.
-        let rescued = rescue(client, task_id, seen.attempt, Gone::Died, claimant.max_deaths).await?;
-        last_attempt_died = rescued != Rescue::Poison;
+        match rescue(client, task_id, seen.attempt, Gone::Died, claimant.max_deaths).await? {
+            Rescue::New => deaths += 1,
+            Rescue::Poison => {}
+            // Settled between the look and the lease, or another was quicker to rescue it: the next look tells.
+            Rescue::NotNeeded => {
+                unlock(client, lease).await?;
+                return Ok(ClaimOutcome::Held(Held::Processing));
+            }
+        }
     }
-    if last_attempt_died && !claimant.is_alone {
+    if deaths >= SUSPECT_DEATHS && !claimant.is_alone {
         unlock(client, lease).await?;
         return Ok(ClaimOutcome::MustBeAlone);
     }
-    match take(client, task_id, claimant.worker).await? {
+    match take(client, task_id, claimant).await? {
         Some(claim) => Ok(ClaimOutcome::Claimed(Box::new(claim))),
         None => {
             unlock(client, lease).await?;
@@ -172,13 +182,11 @@ pub async fn publish_again_later(
 async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let statement = client
         .prepare_cached(&format!(
-            "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED',
+            "SELECT lease_key, status, due_time <= now(), attempt, deaths,
                     CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
                          THEN pg_try_advisory_lock(lease_key) ELSE FALSE END,
                     {WAITS_FOR_TABLE}
-             FROM longshore.task
-             LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
-             WHERE id = $1"
+             FROM longshore.task WHERE id = $1"
         ))
         .await?;
     let row = client.query_opt(&statement, &[&task_id]).await?;
@@ -187,7 +195,7 @@ async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<S
         status: row.get(1),
         is_due: row.get(2),
         attempt: row.get(3),
-        last_attempt_died: row.get(4),
+        deaths: row.get(4),
         has_lease: row.get(5),
         waits_for_table: row.get(6),
     }))
@@ -196,7 +204,7 @@ async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<S
 async fn take(
     client: &mut ClientWrapper,
     task_id: Uuid,
-    worker: &str,
+    claimant: Claimant<'_>,
 ) -> Result<Option<Claim>, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     let claiming = transaction
@@ -204,14 +212,15 @@ async fn take(
             "WITH claimed AS (
                  UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
                  WHERE id = $1 AND status || '' = 'NEW' AND due_time <= now()
-                 RETURNING id, lease_key, attempt, dataset_id
+                 RETURNING id, lease_key, attempt, dataset_id, deaths
              ), recorded AS (
                  INSERT INTO longshore.attempt (task_id, attempt, worker, dataset_version)
                  SELECT claimed.id, claimed.attempt, $2, dataset.current_version
                  FROM claimed JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              )
              SELECT claimed.lease_key, pg_backend_pid(), claimed.attempt, claimed.dataset_id, dataset_version.spec,
-                    EXISTS (SELECT FROM longshore.target_wait WHERE task_id = claimed.id)
+                    EXISTS (SELECT FROM longshore.target_wait WHERE task_id = claimed.id), claimed.deaths,
+                    dataset.source_mark
              FROM claimed
              JOIN longshore.dataset ON dataset.id = claimed.dataset_id
              JOIN longshore.dataset_version
@@ -225,10 +234,15 @@ async fn take(
         )
         .await?;
     // In one round trip: only who has the lease changes which files these are.
-    let claimed = async { transaction.query_opt(&claiming, &[&task_id, &worker]).await };
+    let claimed = async { transaction.query_opt(&claiming, &[&task_id, &claimant.worker]).await };
     let files = async { transaction.query(&listing, &[&task_id]).await };
     let (claimed, files) = tokio::try_join!(claimed, files)?;
     let Some(claimed) = claimed else { return Ok(None) };
+    let mut files: Vec<TaskFile> = files.iter().map(task_file).collect();
+    if is_to_be_halved(claimed.try_get(6)?, claimant.max_deaths, files.len()) {
+        let others: Vec<i64> = files.split_off(files.len().div_ceil(2)).iter().map(|file| file.id).collect();
+        give_half_away(&transaction, task_id, claimant.other_half, &others, claimant.max_deaths).await?;
+    }
     let Json(spec) = claimed.try_get::<_, Json<Dataset>>(4)?;
     let claim = Claim {
         task_id,
@@ -238,7 +252,8 @@ async fn take(
         dataset_id: claimed.try_get(3)?,
         tries_table: claimed.try_get(5)?,
         spec,
-        files: files.iter().map(task_file).collect(),
+        source_mark: claimed.try_get(7)?,
+        files,
     };
     transaction.commit().await?;
     Ok(Some(claim))

@@ -16,6 +16,7 @@ mod leases;
 mod listing;
 mod loads;
 mod lost_messages;
+mod missing;
 mod objects;
 mod outbox;
 mod overview;
@@ -29,6 +30,7 @@ mod scan_list;
 mod scans;
 mod settlement;
 mod source_change;
+mod splitting;
 mod table_shape;
 mod target;
 mod target_shape;
@@ -66,6 +68,7 @@ pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{LongestPublished, longest_published, overtaken_until, unpublish_page};
+pub use missing::{MissedFile, miss, missed_by_scanner, missed_files, record_source_mark, set_aside};
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
@@ -79,7 +82,8 @@ pub use scans::{
     EarlyEnd, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan, last_complete_scan,
     record_progress,
 };
-pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later, wait_for_table};
+pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_full_disk, retry_later, wait_for_table};
+pub use splitting::{SUSPECT_DEATHS, Split, SplitError, halve, split};
 pub use target::{ApplyError, ColumnChange, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use target_shape::{TableShape, begin_first_part};
 pub use target_wait::{WaitingDataset, choose_tries, end_wait, try_another_now, waiting_datasets};

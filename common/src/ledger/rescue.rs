@@ -119,7 +119,8 @@ pub enum Gone {
     Silent,
 }
 
-/// Makes a task NEW again, or FAILED after `max_deaths`. The caller must hold the task's lease.
+/// Makes a task NEW again, or FAILED after `max_deaths` if it has one file: one of several is not known to be the cause, and the
+/// next claim halves them. The caller must hold the task's lease.
 pub async fn rescue(
     client: &Client,
     task_id: Uuid,
@@ -136,13 +137,14 @@ pub async fn rescue(
             &format!("WITH died AS (
                  SELECT task_id, attempt, format(
                      '%s; its last heartbeat, at %s UTC, told of %s bytes and %s rows', worker,
-                     to_char(heartbeat_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), bytes_read, rows_read) AS last_known
+                     to_char(heartbeat_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), bytes_read, rows_read) AS last_known,
+                     (SELECT count(*) FROM longshore.file WHERE file.task_id = $1) <= 1 AS is_lone
                  FROM longshore.attempt WHERE task_id = $1 AND attempt = $2
              ), rescued AS (
                  UPDATE longshore.task
-                 SET status = CASE WHEN deaths + 1 >= $3 THEN 'FAILED' ELSE 'NEW' END,
+                 SET status = CASE WHEN deaths + 1 >= $3 AND is_lone THEN 'FAILED' ELSE 'NEW' END,
                      deaths = deaths + 1, published_time = NULL, due_time = now(), modified_time = now(),
-                     failure_msg = CASE WHEN deaths + 1 >= $3
+                     failure_msg = CASE WHEN deaths + 1 >= $3 AND is_lone
                          THEN format('poison: %s workers died while they loaded it; the last was %s', deaths + 1, last_known)
                          ELSE format('a worker %s: %s', $4::text, last_known) END
                  FROM died

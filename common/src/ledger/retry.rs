@@ -34,7 +34,10 @@ pub async fn retry(client: &Client, tasks: Option<&[Uuid]>) -> Result<Retried, t
                          deaths = 0, modified_time = now()
                      FROM failed
                      WHERE task.id = failed.id AND failed.is_superseded IS NOT TRUE
-                     RETURNING {WAKE_RELAY}
+                     RETURNING task.id, {WAKE_RELAY}
+                 ), not_missed AS (
+                     UPDATE longshore.file SET missed_time = NULL, missed_by = NULL
+                     FROM retried WHERE file.task_id = retried.id AND missed_time IS NOT NULL
                  )
                  SELECT id, is_superseded IS TRUE FROM failed ORDER BY id"
             ),

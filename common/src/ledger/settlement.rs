@@ -53,6 +53,32 @@ pub async fn retry_later(
     .await
 }
 
+/// NEW again because a disk of Postgres is full, due five minutes later or more; FAILED at the third try that finds it so: until
+/// an operator has made room, each try leaves behind what it wrote. The tries are told by the SQLSTATE in their errors.
+pub async fn retry_full_disk(
+    client: &Client,
+    task_id: Uuid,
+    attempt: i32,
+    error: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    settle(
+        client,
+        "UPDATE longshore.task
+         SET status = CASE WHEN (
+                 SELECT count(*) FROM longshore.attempt
+                 WHERE task_id = $1 AND outcome = 'RETRY' AND finished_time >= first_failure_time
+                   AND error LIKE '%(SQLSTATE 53100)%'
+             ) >= 2 THEN 'FAILED' ELSE 'NEW' END,
+             first_failure_time = coalesce(first_failure_time, now()),
+             due_time = now() + interval '5 min' * (1 + random() / 5),
+             published_time = NULL, failure_msg = $3, modified_time = now()
+         WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
+         RETURNING id, attempt, CASE status WHEN 'NEW' THEN 'RETRY' ELSE status END AS outcome, failure_msg",
+        &[&task_id, &attempt, &error],
+    )
+    .await
+}
+
 /// NEW again because the target table cannot take this dataset's rows at present, which is no file's fault: however long that
 /// lasts, it never makes the task FAILED. The dataset waits from now on (`longshore.target_wait`), unless another version of its spec
 /// was applied since the claim, which may have mended what was wrong.
@@ -131,7 +157,7 @@ fn settling(transition: &str) -> String {
 }
 
 /// The same with another change, as a CTE that reads from `settled`.
-fn settling_and(transition: &str, other: &str) -> String {
+pub(super) fn settling_and(transition: &str, other: &str) -> String {
     let transition = match edge::is_sabotaged("sabotage::no_fence") {
         true => transition.replace(FENCE, "AND $2::integer IS NOT NULL"),
         false => transition.to_owned(),

@@ -30,6 +30,10 @@ pub struct Bucket {
     pub(super) name: String,
     prefix: String,
     wanted: Wanted,
+    /// Where the bucket is.
+    pub(super) mark: Option<String>,
+    /// The mark that it should have.
+    pub(super) expected_mark: Option<String>,
     /// How its listings spell a key.
     spelled: fn(&str) -> String,
 }
@@ -38,7 +42,12 @@ impl Bucket {
     /// The bucket of an `s3://` source, by this process's `AWS_…` variables. Nothing is asked yet.
     pub(super) fn new(source: &BucketSource, include: &[String]) -> anyhow::Result<Self> {
         let client = s3::client(&source.bucket)?;
-        Ok(Self { spelled: listed_keys::decode, ..Self::over(client, source, include)? })
+        let mark = Some(s3::endpoint());
+        Ok(Self { spelled: listed_keys::decode, mark, ..Self::over(client, source, include)? })
+    }
+
+    pub(super) fn expecting(self, mark: Option<String>) -> Self {
+        Self { expected_mark: mark, ..self }
     }
 
     /// The same by other variables than this process's, with a client of its own.
@@ -62,6 +71,8 @@ impl Bucket {
             name: source.bucket.clone(),
             prefix: source.prefix.clone(),
             wanted: Wanted::new(include)?,
+            mark: None,
+            expected_mark: None,
             spelled: str::to_owned,
         })
     }

@@ -42,9 +42,12 @@ impl StoredFile {
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The object is gone: nothing to wait for.
+    /// The object is not there. It may be gone, or only this process cannot see it.
     #[error("the file is gone from the store")]
     Gone,
+    /// The object is not there, and the source is not the one that was scanned: this process looks elsewhere.
+    #[error("the file is missing, and so is its source: {0}")]
+    AnotherSource(String),
     /// The object is there, but not in the version that was scanned.
     #[error("the file changed since it was scanned (then {then}, now {now})")]
     Changed {
@@ -64,7 +67,7 @@ pub enum StoreError {
         "a folder on the file's path is a symbolic link now; `discovery.follow_links = true` allows links"
     )]
     BehindLink,
-    /// Reading is not allowed; an operator must act.
+    /// Reading is not allowed, to this process at present.
     #[error("reading the file is not permitted")]
     NotPermitted(#[source] io::Error),
     /// Anything else, such as a disk or network error: worth another try.

@@ -34,6 +34,8 @@ pub struct LocalStore {
     root: PathBuf,
     wanted: Wanted,
     follow_links: bool,
+    /// The mark that the root should have.
+    expected_mark: Option<String>,
 }
 
 impl LocalStore {
@@ -41,12 +43,22 @@ impl LocalStore {
     pub fn new(source: &str, include: &[String]) -> anyhow::Result<Self> {
         let root = Url::parse(source)?.to_file_path();
         let root = root.map_err(|()| anyhow::anyhow!("{source} is not a local folder"))?;
-        Ok(Self { root, wanted: Wanted::new(include)?, follow_links: false })
+        Ok(Self { root, wanted: Wanted::new(include)?, follow_links: false, expected_mark: None })
     }
 
     /// The same, following links, wherever they lead, if this is true.
     pub fn following_links(self, follow_links: bool) -> Self {
         Self { follow_links, ..self }
+    }
+
+    pub(super) fn expecting(self, mark: Option<String>) -> Self {
+        Self { expected_mark: mark, ..self }
+    }
+
+    /// Tells the root from other folders at its path: its inode, which is the same on each host that mounts a file system, and
+    /// another one where the mount is missing. Blocks.
+    pub(super) fn mark(&self) -> Option<String> {
+        Some(format!("inode {}", std::fs::metadata(&self.root).ok()?.ino()))
     }
 
     /// The source's path.
@@ -200,7 +212,23 @@ impl LocalStore {
     }
 
     pub(super) fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {
-        local_file::open_version(version, Some(&self.root), self.follow_links)
+        let opened = local_file::open_version(version, Some(&self.root), self.follow_links);
+        let (expected, root) = (self.expected_mark.as_deref(), self.root.display());
+        match opened {
+            Err(StoreError::Gone) if expected.is_some_and(|mark| self.mark().as_deref() != Some(mark)) => {
+                Err(StoreError::AnotherSource(format!(
+                    "{root} is another folder on this machine than the one that was scanned: is its mount missing?"
+                )))
+            }
+            opened => opened,
+        }
+    }
+
+    /// The mark, unless the mount hangs.
+    pub(super) async fn look_at_mark(&self) -> anyhow::Result<Option<String>> {
+        let store = self.clone();
+        let mut looking = StoreThread::start(&self.folder_uri(""), "mark", move || store.mark())?;
+        Ok(tokio::time::timeout(LOOK_TIMEOUT, looking.ended()).await??)
     }
 
     /// A mount may hang, so that runs off the threads that serve connections, and not for ever.

@@ -50,8 +50,24 @@ impl Store {
     }
 
     /// The same only to open files: it would list none. Patterns take longer to make than a tiny file to load.
-    pub fn to_open(spec: &Dataset) -> anyhow::Result<Self> {
-        Self::with_patterns(spec, &[])
+    ///
+    /// Where `expected_mark` is given and the source has another one here, a file that is missing is no missing file: the store is
+    /// another one than that which was scanned.
+    pub fn to_open(spec: &Dataset, expected_mark: Option<&str>) -> anyhow::Result<Self> {
+        let expected = expected_mark.map(str::to_owned);
+        Ok(match Self::with_patterns(spec, &[])? {
+            Self::Local(store) => Self::Local(store.expecting(expected)),
+            Self::Bucket(bucket) => Self::Bucket(bucket.expecting(expected)),
+        })
+    }
+
+    /// What tells this source from another one that a process may find in its place: an empty folder without its mount, a bucket
+    /// of the same name on another server. `None` where nothing does.
+    pub async fn mark(&self) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Local(store) => store.look_at_mark().await,
+            Self::Bucket(bucket) => Ok(bucket.mark.clone()),
+        }
     }
 
     fn with_patterns(spec: &Dataset, include: &[String]) -> anyhow::Result<Self> {
@@ -109,7 +125,16 @@ impl Store {
     pub fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {
         if let Some((bucket, key)) = key::of_uri(&version.uri) {
             let path = bucket::readable(&key).ok_or(StoreError::NoFile)?;
-            return object_file::open_version(version, &self.bucket(bucket)?, &path);
+            let opened = object_file::open_version(version, &self.bucket(bucket)?, &path);
+            return match (opened, self) {
+                (
+                    Err(StoreError::Gone),
+                    Self::Bucket(Bucket { mark: Some(mark), expected_mark: Some(expected), .. }),
+                ) if mark != expected => Err(StoreError::AnotherSource(format!(
+                    "this process asks another server ({mark}) than the scanner did ({expected})"
+                ))),
+                (opened, _) => opened,
+            };
         }
         match self {
             Self::Local(store) => store.open(version),

@@ -38,6 +38,21 @@ pub(super) fn client(bucket: &str) -> anyhow::Result<Arc<AmazonS3>> {
     Ok(client)
 }
 
+/// Where this process's clients look for their buckets.
+pub(super) fn endpoint() -> String {
+    let given = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    let given = given.into_iter().filter_map(|name| std::env::var(name).ok()).find(|url| !url.is_empty());
+    match given.and_then(|url| url::Url::parse(&url).ok()) {
+        // Without a password that it may hold.
+        Some(url) => format!(
+            "endpoint {}:{}",
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default().unwrap_or(0)
+        ),
+        None => "endpoint of AWS".to_owned(),
+    }
+}
+
 /// A client by these variables. What an installation sets counts more than our limits.
 pub(super) fn connect(
     bucket: &str,

@@ -218,8 +218,8 @@ async fn a_file_that_is_unloaded_or_about_to_be_reloaded_is_left_alone() {
     stage.ok(&["reload", b.to_str().unwrap()]).await;
     stage.scan().await;
     stage.drain().await;
-    let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
-    assert!(failed.len() == 1 && failed[0].contains("gone"), "{failed:?}");
+    let missed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'NEW'").await;
+    assert!(missed.len() == 1 && missed[0].contains("gone"), "{missed:?}");
     assert_eq!(stage.loans().await, (2, 2));
 }
 

@@ -23,6 +23,7 @@ async fn every_command_explains_itself() {
         "rejects",
         "why",
         "retry",
+        "split",
         "health",
         "sample",
     ];

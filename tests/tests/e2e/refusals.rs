@@ -146,3 +146,36 @@ async fn an_internal_error_that_every_file_meets_is_not_looked_for_in_each_of_a_
     let copies = stage.number("SELECT last_value FROM public.copies").await;
     assert!(copies < 300, "{copies} COPYs");
 }
+
+#[tokio::test]
+async fn a_full_disk_gets_three_tries_five_minutes_apart() {
+    let stage = Stage::with_loans().await;
+    refuse(&stage, "BEFORE", "53100", "TRUE").await;
+    ten_files(&stage).await;
+    let client = stage.client().await;
+    for _ in 0..2 {
+        stage.drain().await;
+        let waits = stage
+            .number(
+                "SELECT extract(epoch FROM due_time - modified_time) FROM longshore.task
+                 WHERE status = 'NEW' AND failure_msg LIKE 'a disk of Postgres is full%'",
+            )
+            .await;
+        assert!((300..=400).contains(&waits), "{waits} s");
+        client.batch_execute("UPDATE longshore.task SET due_time = now()").await.unwrap();
+        stage.scan().await;
+    }
+    stage.drain().await;
+    let failed = failed(&stage).await;
+    assert!(failed.len() == 1 && failed[0].contains("a disk of Postgres is full"), "{failed:?}");
+    // Once there is room, an operator's retry begins to count anew.
+    stage.ok(&["retry", "--failed"]).await;
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.texts("SELECT status FROM longshore.task").await, ["NEW"]);
+    permit(&stage).await;
+    client.batch_execute("UPDATE longshore.task SET due_time = now()").await.unwrap();
+    stage.scan().await;
+    stage.drain().await;
+    stage.assert_each_loan_once(100).await;
+}

@@ -64,7 +64,9 @@ async fn poison_is_failed_with_what_is_known_and_its_neighbour_loads() {
     let neighbour =
         "SELECT concat(status, ' ', deaths) FROM longshore.etl_task JOIN longshore.task USING (id, status)
         WHERE files LIKE '%neighbour.csv'";
-    assert_eq!(stage.texts(neighbour).await, ["LOADED 1"]);
+    // Both are loaded alone from the second death on.
+    let neighbour = stage.texts(neighbour).await;
+    assert!(["LOADED 1", "LOADED 2"].contains(&neighbour[0].as_str()), "{neighbour:?}");
     assert_eq!(stage.loans().await, (10_000, 10_000));
 }
 

@@ -117,6 +117,12 @@ async fn a_reload_that_fails_leaves_the_old_rows() {
     stage.ok(&["reload", path.to_str().unwrap()]).await;
     stage.scan().await;
     stage.drain().await;
+    // Ten minutes later, another worker misses it as well.
+    let pass = "UPDATE longshore.file SET missed_time = missed_time - interval '10 min';
+                UPDATE longshore.task SET due_time = now()";
+    stage.client().await.batch_execute(pass).await.unwrap();
+    stage.scan().await;
+    stage.drain().await;
     assert_eq!(states(&stage).await, ["FAILED", "LOADED"]);
     assert_eq!(stage.loans().await, (20, 20));
     // The file comes back, with its old time: what is loaded of it is right.

@@ -134,7 +134,7 @@ async fn a_killed_workers_task_says_that_it_is_gone_and_then_that_it_died() {
     let died = [
         "NEW: published at ",
         "Attempt 1 ended at ",
-        " died; the next one loads the task alone.\n1 worker died while loading it; at LONGSHORE_MAX_DEATHS",
+        " died.\n1 worker died while loading it. From the second on it is loaded alone",
         "  DIED     a worker died",
     ];
     assert_told(&why_task(&stage).await, &died);

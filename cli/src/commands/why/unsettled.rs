@@ -85,10 +85,9 @@ fn why_again(task: &TaskHistory, now: DateTime<Utc>) -> Option<String> {
                 "Attempt {attempt} was given back at {ended}, because its worker was told to stop; that counts for nothing."
             )
         }
-        "DIED" => format!(
-            "Attempt {attempt} ended at {ended}, because its worker {} died; the next one loads the task alone.",
-            one_line(worker)
-        ),
+        "DIED" => {
+            format!("Attempt {attempt} ended at {ended}, because its worker {} died.", one_line(worker))
+        }
         other => format!("Attempt {attempt} ended at {ended}, {}: {}", one_line(other), cause(error)),
     })
 }
@@ -130,7 +129,8 @@ fn limits(task: &TaskHistory, now: DateTime<Utc>) -> Vec<String> {
     if task.deaths > 0 {
         let deaths = counted(task.deaths.unsigned_abs().into(), "worker");
         lines.push(format!(
-            "{deaths} died while loading it; at LONGSHORE_MAX_DEATHS (5, if not set) it is FAILED as poison."
+            "{deaths} died while loading it. From the second on it is loaded alone, and halved if it has several files; a file that is \
+             alone is FAILED as poison at LONGSHORE_MAX_DEATHS (5, if not set)."
         ));
     }
     lines

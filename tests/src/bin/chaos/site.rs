@@ -152,6 +152,14 @@ impl<'a> Site<'a> {
         self.start_with(kind, kind.arguments(), fail_points)
     }
 
+    /// Starts a worker that finds an empty folder in the inbox's place.
+    pub(crate) fn start_without_mount(&mut self) -> Service {
+        self.started += 1;
+        let log = self.folder.join(format!("{:04}-worker-without-mount.log", self.started));
+        let command = longshore_tests::without_mount(&self.command(&["worker"]), &self.inbox());
+        Service::new(Kind::Worker, Process::spawn(command, log))
+    }
+
     fn start_with(&mut self, kind: Kind, arguments: &[&str], fail_points: &[&str]) -> Service {
         self.started += 1;
         let log = self.folder.join(format!("{:04}-{kind}.log", self.started));

@@ -129,6 +129,15 @@ impl Work {
 /// How often the cron of a draining site calls.
 const CRON_EVERY: Duration = Duration::from_secs(5);
 
+/// Ten minutes pass for what was missed, and nothing that was missed waits out its backoff.
+const MISSED_LONG_AGO: &str = "
+    UPDATE longshore.file SET missed_time = missed_time - interval '10 min' WHERE missed_time IS NOT NULL;
+    UPDATE longshore.task SET due_time = now() WHERE id IN (
+        SELECT id FROM longshore.task
+        WHERE status = 'NEW' AND due_time > now() AND (failure_msg LIKE '%on this machine%' OR EXISTS (
+            SELECT FROM longshore.file WHERE file.task_id = task.id AND missed_time IS NOT NULL))
+        FOR UPDATE SKIP LOCKED)";
+
 /// Waits until every file is recorded and every task settled. Gives what is left if nothing has moved for `patience`.
 pub(crate) async fn drain(site: &mut Site<'_>, patience: Duration) -> anyhow::Result<Option<Work>> {
     let mut client = site.client().await?;
@@ -154,6 +163,8 @@ pub(crate) async fn drain(site: &mut Site<'_>, patience: Duration) -> anyhow::Re
         if called.is_none_or(|called| called.elapsed() > CRON_EVERY) {
             site.scan(&["--flush"]).await?;
             called = Some(Instant::now());
+            // It is no fault of the line that a missing file waits ten minutes. Another connection's locks may be in the way.
+            let _ = client.batch_execute(MISSED_LONG_AGO).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -82,10 +82,11 @@ impl Books {
 
     fn apply(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::ClaimPart { pid, task, is_alone, statement } => {
+            Event::ClaimPart { pid, task, is_alone, other_half, statement } => {
                 let row = self.tasks.get_mut(task).ok_or("a claim of no task")?;
                 let claiming = self.claims.entry(*pid).or_insert_with(|| Claiming::look(row));
-                claiming.go_on(*statement, (*task, row), (*pid, *is_alone), &mut self.locks);
+                let other = claiming.go_on(*statement, (*task, row), (*pid, *is_alone), &mut self.locks);
+                self.tasks.extend(other.map(|other| (*other_half, other)));
             }
             Event::Claim { pid, task, claimed, .. } => {
                 let claiming = self.claims.remove(pid).ok_or("a claim without its statements")?;

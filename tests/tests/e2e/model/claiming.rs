@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longshore_common::ledger::Rescue;
+use longshore_common::ledger::{Rescue, SUSPECT_DEATHS};
 use uuid::Uuid;
 
 use super::{
@@ -25,15 +25,15 @@ pub(super) struct Claiming {
     seen: Task,
     is_over: bool,
     has_lease: bool,
-    last_attempt_died: bool,
+    deaths: i32,
     claimed: Option<(i32, Vec<i64>)>,
 }
 
 /// The event, or what it consists of; the answer comes last.
 pub(super) fn statements(event: &Event) -> Vec<Event> {
     let mut events = Vec::new();
-    if let Event::Claim { pid, task, is_alone, .. } = *event {
-        let part = |statement| Event::ClaimPart { pid, task, is_alone, statement };
+    if let Event::Claim { pid, task, is_alone, other_half, .. } = *event {
+        let part = |statement| Event::ClaimPart { pid, task, is_alone, other_half, statement };
         events.extend([Statement::Look, Statement::Lock, Statement::Rescue, Statement::Take].map(part));
     }
     events.push(event.clone());
@@ -47,17 +47,17 @@ impl Claiming {
             Status::New => !task.is_due,
             Status::Processing => false,
         };
-        let last_attempt_died = task.outcomes.last() == Some(&"DIED");
-        Self { seen: task.clone(), is_over, has_lease: false, last_attempt_died, claimed: None }
+        Self { seen: task.clone(), is_over, has_lease: false, deaths: task.deaths, claimed: None }
     }
 
+    /// Gives a task that was made.
     pub(super) fn go_on(
         &mut self,
         statement: Statement,
         (id, task): (Uuid, &mut Task),
         (pid, is_alone): (Pid, bool),
         locks: &mut BTreeMap<Locked, Pid>,
-    ) {
+    ) -> Option<Task> {
         match statement {
             _ if self.is_over => {}
             Statement::Look => {}
@@ -66,12 +66,22 @@ impl Claiming {
                 self.is_over = !self.has_lease;
             }
             Statement::Rescue if self.seen.status == Status::Processing => {
-                self.last_attempt_died = task.rescue(self.seen.attempt) == Rescue::New;
+                match task.rescue(self.seen.attempt) {
+                    Rescue::New => self.deaths += 1,
+                    Rescue::Poison => {}
+                    Rescue::NotNeeded => self.is_over = true,
+                }
             }
             Statement::Rescue => {}
-            Statement::Take if self.last_attempt_died && !is_alone => {}
-            Statement::Take => self.claimed = task.take(),
+            Statement::Take if self.deaths >= SUSPECT_DEATHS && !is_alone => {}
+            Statement::Take => {
+                if let Some((attempt, files, other)) = task.take() {
+                    self.claimed = Some((attempt, files));
+                    return other;
+                }
+            }
         }
+        None
     }
 
     /// What the claim answers; without a claim, the lease is given back.

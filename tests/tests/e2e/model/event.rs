@@ -50,6 +50,7 @@ pub(super) enum Event {
         pid: Pid,
         task: Uuid,
         is_alone: bool,
+        other_half: Uuid,
         claimed: Option<(i32, Vec<i64>)>,
     },
     /// One statement of a claim.
@@ -57,6 +58,7 @@ pub(super) enum Event {
         pid: Pid,
         task: Uuid,
         is_alone: bool,
+        other_half: Uuid,
         statement: Statement,
     },
     /// The last statement before COMMIT.

@@ -1,6 +1,6 @@
 //! The model of one task: its states and transitions.
 
-use longshore_common::ledger::Rescue;
+use longshore_common::ledger::{Rescue, SUSPECT_DEATHS};
 
 use super::event::{Conclusion, Settlement};
 
@@ -76,15 +76,27 @@ impl Task {
         self.status == Status::New && self.is_due && !self.is_published
     }
 
-    /// NEW and due → PROCESSING; gives the attempt and the files.
-    pub(super) fn take(&mut self) -> Option<(i32, Vec<i64>)> {
+    /// NEW and due → PROCESSING; gives the attempt and the files, and the task that got half of them.
+    pub(super) fn take(&mut self) -> Option<(i32, Vec<i64>, Option<Self>)> {
         if self.status != Status::New || !self.is_due {
             return None;
         }
         self.status = Status::Processing;
         self.attempt += 1;
         self.outcomes.push("");
-        Some((self.attempt, self.files.clone()))
+        let other = self.give_half_away();
+        Some((self.attempt, self.files.clone(), other))
+    }
+
+    /// Half of the files go to another task, once two workers have died of them and nobody knows of which.
+    pub(super) fn give_half_away(&mut self) -> Option<Self> {
+        if self.deaths < SUSPECT_DEATHS || self.files.len() < 2 {
+            return None;
+        }
+        self.deaths = self.deaths.min(MAX_DEATHS - 1).min(SUSPECT_DEATHS);
+        let others = self.files.split_off(self.files.len().div_ceil(2));
+        let (failed_before, has_failure_msg) = (self.failed_before, self.has_failure_msg);
+        Some(Self { deaths: self.deaths, failed_before, has_failure_msg, ..Self::new(others) })
     }
 
     /// PROCESSING → LOADED or FAILED, at COMMIT.
@@ -131,7 +143,7 @@ impl Task {
             return Rescue::NotNeeded;
         }
         self.deaths += 1;
-        let is_poison = self.deaths >= MAX_DEATHS;
+        let is_poison = self.deaths >= MAX_DEATHS && self.files.len() == 1;
         self.end_attempt(if is_poison { Status::Failed } else { Status::New }, "DIED");
         self.renew(true);
         self.has_failure_msg = true;

@@ -155,7 +155,8 @@ impl Worker {
 
     async fn claim(&mut self, session: &mut Session, task: Uuid, cue: u8) -> Result<Next, Exit> {
         let is_alone = cue % 4 != 3;
-        let claimant = Claimant { worker: self.part.name, max_deaths: MAX_DEATHS, is_alone };
+        let other_half = Uuid::now_v7();
+        let claimant = Claimant { worker: self.part.name, max_deaths: MAX_DEATHS, is_alone, other_half };
         let outcome = ledger::claim(&mut session.client, task, claimant).await;
         let pid = session.pid;
         let outcome = self.part.told(pid, outcome, |outcome| {
@@ -165,7 +166,7 @@ impl Worker {
                 }
                 _ => None,
             };
-            Event::Claim { pid, task, is_alone, claimed }
+            Event::Claim { pid, task, is_alone, other_half, claimed }
         })?;
         Ok(match outcome {
             ClaimOutcome::Claimed(claim) => Next::Load(claim),

@@ -66,9 +66,9 @@ fn a_task_that_waits_says_for_what_and_why_again() {
             TaskHistory { deaths: 2, ..ended("DIED", Some("the worker died")) },
             &[
                 in_queue,
-                "Attempt 1 ended at 2026-03-01T11:59:50Z (10.0s ago), because its worker host-1 died; the next one loads \
-                 the task alone.",
-                "2 workers died while loading it; at LONGSHORE_MAX_DEATHS (5, if not set) it is FAILED as poison.",
+                "Attempt 1 ended at 2026-03-01T11:59:50Z (10.0s ago), because its worker host-1 died.",
+                "2 workers died while loading it. From the second on it is loaded alone, and halved if it has several files; a \
+                 file that is alone is FAILED as poison at LONGSHORE_MAX_DEATHS (5, if not set).",
                 IN_QUEUE,
             ],
         ),

@@ -7,6 +7,7 @@ mod discovery;
 pub(crate) mod edges;
 mod kills;
 mod long;
+mod mount;
 mod network;
 pub(crate) mod sabotage;
 mod stops;
@@ -34,6 +35,8 @@ pub(crate) enum Round {
     Discovery,
     /// The target table is altered under loads
     Alter,
+    /// Workers see an empty folder where their mount is missing
+    Mount,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -48,7 +51,7 @@ impl Round {
 
     /// Whether it leaves the servers alone and measures no time: then others may run beside it.
     pub(crate) fn disturbs_nobody(self) -> bool {
-        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Alter)
+        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Alter | Self::Mount)
     }
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
@@ -61,6 +64,7 @@ impl Round {
             Self::Network => network::run(world).await,
             Self::Discovery => discovery::run(world).await,
             Self::Alter => alter::run(world).await,
+            Self::Mount => mount::run(world).await,
             Self::Long => long::run(world).await,
         }
     }
