@@ -153,6 +153,11 @@ impl Stage {
         format!("{server}/{}", self.database_name)
     }
 
+    /// The name of this stage's database.
+    pub fn database_name(&self) -> &str {
+        &self.database_name
+    }
+
     /// The URL of the broker.
     pub fn amqp_url(&self) -> &str {
         &self.amqp_url
