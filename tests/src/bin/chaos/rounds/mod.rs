@@ -1,5 +1,6 @@
 //! The rounds, one module a kind of fault.
 
+mod after_load;
 mod broker;
 mod database;
 mod discovery;
@@ -31,6 +32,8 @@ pub(crate) enum Round {
     Network,
     /// Files are written, renamed, overwritten and back-dated while scanners are killed
     Discovery,
+    /// Loaded files are deleted and moved while writers pause, Postgres crashes or fails over; not with --quick
+    AfterLoad,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -39,7 +42,7 @@ impl Round {
     /// Those of a run that names none.
     pub(crate) fn of_a_run(is_full: bool) -> Vec<Self> {
         let mut rounds = Self::value_variants().to_vec();
-        rounds.retain(|round| is_full || *round != Self::Long);
+        rounds.retain(|round| is_full || !matches!(round, Self::Long | Self::AfterLoad));
         rounds
     }
 
@@ -57,6 +60,7 @@ impl Round {
             Self::Database => database::run(world).await,
             Self::Network => network::run(world).await,
             Self::Discovery => discovery::run(world).await,
+            Self::AfterLoad => Ok(after_load::run(world).await),
             Self::Long => long::run(world).await,
         }
     }
