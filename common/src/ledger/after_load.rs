@@ -68,9 +68,12 @@ pub struct DueAfterLoad {
 pub async fn datasets_with_due_after_loads(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client
         .query(
+            // Apart by tries, as the index is: those that wait for their time may be millions, and are not read.
             "SELECT name FROM longshore.dataset
              WHERE EXISTS (SELECT FROM longshore.after_load
-                           WHERE after_load.dataset_id = dataset.id AND done_time IS NULL AND due_time <= now())
+                           WHERE after_load.dataset_id = dataset.id AND done_time IS NULL AND tries = 0 AND due_time <= now())
+                OR EXISTS (SELECT FROM longshore.after_load
+                           WHERE after_load.dataset_id = dataset.id AND done_time IS NULL AND tries > 0 AND due_time <= now())
              ORDER BY name",
             &[],
         )
@@ -88,10 +91,15 @@ pub async fn due_after_loads(
     let rows = client
         .query(
             "SELECT file.id, file.uri
-             FROM longshore.after_load
-             JOIN longshore.file ON file.id = after_load.file_id
-             WHERE after_load.dataset_id = $1 AND after_load.done_time IS NULL AND after_load.due_time <= now()
-             ORDER BY after_load.tries, after_load.due_time
+             FROM ((SELECT file_id, tries, due_time FROM longshore.after_load
+                    WHERE dataset_id = $1 AND done_time IS NULL AND tries = 0 AND due_time <= now()
+                    ORDER BY due_time LIMIT $2)
+                   UNION ALL
+                   (SELECT file_id, tries, due_time FROM longshore.after_load
+                    WHERE dataset_id = $1 AND done_time IS NULL AND tries > 0 AND due_time <= now()
+                    ORDER BY tries, due_time LIMIT $2)) AS due
+             JOIN longshore.file ON file.id = due.file_id
+             ORDER BY due.tries, due.due_time
              LIMIT $2",
             &[&dataset_id, &limit],
         )

@@ -705,3 +705,41 @@ async fn nothing_archived_is_overwritten_when_ids_come_again_after_a_restore() {
     let keys = ["archive/loan_applications/1-2/a.csv", "archive/loan_applications/1/a.csv"];
     assert_eq!(server.keys("harbour"), keys);
 }
+
+/// Where the step may die.
+const EDGES: [&str; 5] = [
+    "after_load::after_flush",
+    "after_load::after_lock",
+    "after_load::before_set_aside",
+    "after_load::after_set_aside",
+    "after_load::before_record",
+];
+
+#[tokio::test]
+async fn a_step_that_dies_anywhere_is_finished_by_the_next_one() {
+    for delete in [true, false] {
+        let stage = Stage::new().await;
+        let archive = stage.folder().join("archive");
+        apply(&stage, &if delete { DELETE.to_owned() } else { move_to(&archive) }).await;
+        for (id, edge) in (1..).zip(EDGES) {
+            stage.put(&format!("{id}.csv"), loan_file(id..=id));
+            stage.scan().await;
+            stage.drain().await;
+            let kill = format!("{edge}=return(kill)");
+            assert_ne!(stage.run_with(&["scan"], &[("FAILPOINTS", &kill)]).await.code, 0);
+            eventually(edge, || async {
+                stage.scan().await;
+                files_below(&stage.inbox).is_empty()
+            })
+            .await;
+        }
+        // Of the last one nobody has recorded that it was deleted.
+        let expected = match delete {
+            true => ["1.csv DELETED", "2.csv DELETED", "3.csv DELETED", "4.csv DELETED", "5.csv GONE"],
+            false => ["1.csv MOVED", "2.csv MOVED", "3.csv MOVED", "4.csv MOVED", "5.csv MOVED"],
+        };
+        assert_eq!(outcomes(&stage).await, expected);
+        assert_eq!(files_below(&archive).len(), if delete { 0 } else { EDGES.len() });
+        stage.assert_each_loan_once(EDGES.len() as i64).await;
+    }
+}
