@@ -10,11 +10,11 @@ use anyhow::Context;
 use longshore_common::{
     edge,
     ledger::{self, DueAfterLoad, Lock, StoredDataset},
-    store::{AfterLoadOutcome, AfterLoadStep},
+    store::{AfterLoadOutcome, AfterLoadStep, Permission},
 };
 use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +22,12 @@ use crate::answer::answered;
 
 /// Files whose outcomes are recorded together.
 const BATCH_LEN: i64 = 100;
+
+/// For how long at most the next file of a batch is begun: others wait for the batch's locks.
+const BATCH_TIME: Duration = Duration::from_secs(2);
+
+/// After so many a dataset gives its place to the next one.
+const BATCHES_PER_TURN: usize = 10;
 
 /// Files that are on their way at once: a store answers several sooner than one after the other.
 const AT_ONCE: usize = 8;
@@ -64,27 +70,29 @@ impl AfterLoadReport {
     }
 }
 
-/// How work on a dataset's files ended.
+/// How a turn on a dataset's files ended.
 #[derive(Default)]
 pub(crate) struct Ended {
     pub(crate) report: AfterLoadReport,
+    /// The turn is over, and more is due: other datasets come first.
+    pub(crate) has_more: bool,
     /// Something has failed and is still to be tried again.
     pub(crate) is_failing: bool,
     /// Not one file of a whole batch could be moved or deleted.
     pub(crate) is_blocked: bool,
-    /// Files that a store which gives no answer still has; nothing else of the dataset is to be tried before, for an hour at least: what
-    /// hangs may still take effect.
+    /// Files that a store which gives no answer still has; nothing else of the dataset is to be tried before, for an hour at least: the
+    /// one step of each that hangs may still take effect.
     pub(crate) hung: JoinSet<Tried>,
 }
 
 type Tried = (i64, Result<AfterLoadOutcome, String>);
 
-/// Works off what is due for a dataset's files, until nothing is or nothing works, or until `deadline`. If another scanner is
-/// at it, nothing is left to do here.
+/// Works off what is due for a dataset's files, until nothing is or nothing works, the turn is over, or until `deadline`. If another
+/// scanner is at it, nothing is left to do here.
 ///
 /// After an error the connection must be closed: it may hold the lock.
 pub(crate) async fn work_off(
-    client: &Client,
+    client: &mut Client,
     name: &str,
     stall_limit: Duration,
     deadline: Option<Instant>,
@@ -95,25 +103,36 @@ pub(crate) async fn work_off(
     let dataset_id = current_dataset(client, name).await?.id;
     let lock = Lock::AfterLoad(dataset_id);
     if !answered(ledger::try_lock_from_silent(client, lock, stall_limit)).await? {
+        // What was said of them is not to be said anew.
+        ended.is_failing = answered(ledger::has_failing_after_loads(client, dataset_id)).await?;
         return Ok(ended);
     }
-    while !stop.is_cancelled() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-        // Read again each time: who changes `delete` to `keep` means the rest of these files, too.
-        let step = AfterLoadStep::of(&current_dataset(client, name).await?.spec)?;
+    for batch in 0.. {
+        if stop.is_cancelled() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
         let due = answered(ledger::due_after_loads(client, dataset_id, BATCH_LEN)).await?;
         if due.is_empty() {
             break;
         }
-        let uris = due.iter().map(|due| (due.file.id, due.file.stored.uri.clone())).collect();
-        let (tried, hung) = try_all(client, &step, due, stall_limit).await?;
-        edge::pass("after_load::before_record")?;
-        answered(ledger::record_after_loads(client, &tried)).await?;
+        if batch == BATCHES_PER_TURN {
+            ended.has_more = true;
+            break;
+        }
+        // Before the first removal, and after the loads were seen: rows must outlast a crash that their files do not.
+        answered(ledger::flush_commits(client)).await?;
+        edge::pass("after_load::after_flush")?;
+        let Batch { tried, hung } = take_batch(client, dataset_id, &due, stall_limit).await?;
+        let uris: BTreeMap<i64, String> = due.into_iter().collect();
         tried.iter().for_each(|(_, outcome)| ended.report.count(outcome));
         said.tell(&tried, &uris);
-        ended.hung = hung;
+        if !hung.is_empty() {
+            (ended.hung, ended.is_blocked) = (hung, true);
+            break;
+        }
+        // What keeps a whole batch from working would keep the next one, too; so would somebody who has locked all of it.
         if tried.iter().all(|(_, outcome)| outcome.is_err()) {
-            // What keeps a whole batch from working would keep the next one, too.
-            ended.is_blocked = tried.len() == BATCH_LEN as usize || !ended.hung.is_empty();
+            ended.is_blocked = tried.len() == BATCH_LEN as usize;
             break;
         }
     }
@@ -129,27 +148,67 @@ pub(crate) async fn work_off(
     Ok(ended)
 }
 
+/// What became of a batch.
+#[derive(Default)]
+struct Batch {
+    tried: Vec<Tried>,
+    hung: JoinSet<Tried>,
+}
+
+/// Decides what is done with files, does it and records it, under the locks of their objects and of the spec: no `unload`, `reload`
+/// or `apply` comes in between. They wait no longer than [`BATCH_TIME`] and the stall limit.
+async fn take_batch(
+    client: &mut Client,
+    dataset_id: i32,
+    files: &[(i64, String)],
+    stall_limit: Duration,
+) -> anyhow::Result<Batch> {
+    // A role's default may be another isolation, in which what is read after a lock was had is older than the lock.
+    let beginning = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
+    let transaction = answered(beginning).await?;
+    // Read only now: who has changed `delete` to `keep` means the rest of these files, too.
+    let Some(spec) = answered(ledger::hold_spec(&transaction, dataset_id)).await? else {
+        return Ok(Batch::default());
+    };
+    let step = AfterLoadStep::of(&spec)?;
+    let due = answered(ledger::lock_due_after_loads(&transaction, dataset_id, files)).await?;
+    edge::pass("after_load::after_lock")?;
+    let batch = try_all(&transaction, &step, due, stall_limit).await?;
+    edge::pass("after_load::before_record")?;
+    answered(ledger::record_after_loads(&transaction, &batch.tried)).await?;
+    answered(transaction.commit()).await?;
+    Ok(batch)
+}
+
 async fn current_dataset(client: &Client, name: &str) -> anyhow::Result<StoredDataset> {
     let dataset = answered(ledger::current_dataset(client, name)).await;
     dataset.and_then(|dataset| dataset.context("it is gone")).with_context(|| format!("dataset {name}"))
 }
 
-/// Gives what became of each file, and those that the store still has after it gave no answer for `stall_limit`.
+/// Gives what became of each file, and those that the store still has after it gave no answer for `stall_limit`. What a slow store
+/// leaves no time for is not tried.
 async fn try_all(
-    client: &Client,
+    transaction: &Transaction<'_>,
     step: &AfterLoadStep,
     due: Vec<DueAfterLoad>,
     stall_limit: Duration,
-) -> anyhow::Result<(Vec<Tried>, JoinSet<Tried>)> {
-    let mut open: BTreeSet<i64> = due.iter().map(|due| due.file.id).collect();
+) -> anyhow::Result<Batch> {
+    let mut open = BTreeSet::new();
     let mut waiting = VecDeque::from(due);
-    let (mut running, mut tried) = (JoinSet::new(), Vec::with_capacity(open.len()));
-    let mut last_answer = Instant::now();
-    while !open.is_empty() && last_answer.elapsed() < stall_limit {
+    let (mut running, mut tried) = (JoinSet::new(), Vec::with_capacity(waiting.len()));
+    let permission = Permission::default();
+    let began = Instant::now();
+    let mut last_answer = began;
+    loop {
         while running.len() < AT_ONCE
+            && began.elapsed() < BATCH_TIME
             && let Some(due) = waiting.pop_front()
         {
-            running.spawn(try_one(step.clone(), due));
+            open.insert(due.file.id);
+            running.spawn(try_one(step.clone(), due, permission.clone()));
+        }
+        if open.is_empty() || last_answer.elapsed() >= stall_limit {
+            break;
         }
         match tokio::time::timeout(SPEAK_EVERY, running.join_next()).await {
             Ok(ended) => {
@@ -158,25 +217,27 @@ async fn try_all(
                 tried.push(ended);
                 last_answer = Instant::now();
             }
-            Err(_) => answered(client.batch_execute("")).await?,
+            Err(_) => answered(transaction.batch_execute("")).await?,
         }
     }
+    // The locks go with the transaction; what hangs must not rest on them when it wakes.
+    permission.withdraw();
     let no_answer = format!("the store gave no answer for {}", humantime::format_duration(stall_limit));
     tried.extend(open.into_iter().map(|file_id| (file_id, Err(no_answer.clone()))));
-    Ok((tried, running))
+    Ok(Batch { tried, hung: running })
 }
 
-async fn try_one(step: AfterLoadStep, DueAfterLoad { file, is_loaded }: DueAfterLoad) -> Tried {
-    if !is_loaded {
-        return (
-            file.id,
-            Ok(AfterLoadOutcome::Left(
-                "its rows are no longer in the table, or about to be replaced".to_owned(),
-            )),
-        );
+async fn try_one(step: AfterLoadStep, due: DueAfterLoad, permission: Permission) -> Tried {
+    let DueAfterLoad { file, is_loaded, has_rejects } = due;
+    let reason = match is_loaded {
+        false => Some("its rows are no longer in the table, or about to be replaced"),
+        true => step.reason_to_leave(has_rejects),
+    };
+    if let Some(reason) = reason {
+        return (file.id, Ok(AfterLoadOutcome::Left(reason.to_owned())));
     }
     let file_id = file.id;
-    (file_id, step.take(file).await.map_err(|error| format!("{error:#}")))
+    (file_id, step.take(file, permission).await.map_err(|error| format!("{error:#}")))
 }
 
 /// Reasons that were said in the log, so that a thousand files with one trouble are one line.

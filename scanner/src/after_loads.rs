@@ -1,6 +1,10 @@
 //! The step after the load for all datasets, each by itself: a slow or broken store holds up no other dataset.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use deadpool_postgres::Pool;
 use longshore_common::{backoff::Backoff, database, ledger};
@@ -97,10 +101,12 @@ impl Setting {
                         _ = tokio::time::timeout(LONGEST_HANG, hung) => {}
                         () = self.stop.cancelled() => return,
                     }
-                    if !ended.is_failing {
+                    if ended.has_more {
+                        // The place is free meanwhile, and who waits for one gets it first.
+                        rest = Duration::ZERO;
+                    } else if !ended.is_failing {
                         return;
-                    }
-                    if ended.is_blocked {
+                    } else if ended.is_blocked {
                         rest = backoff.next_wait().max(self.tick);
                     } else {
                         backoff.reset();
@@ -113,8 +119,8 @@ impl Setting {
 
     async fn work_off(&self, name: &str, said: &mut Said) -> anyhow::Result<Ended> {
         let _slot = self.slots.acquire().await?;
-        let session = database::session(&self.pool).await?;
-        let ended = work_off(&session, name, self.stall_limit, None, &self.stop, said).await?;
+        let mut session = database::session(&self.pool).await?;
+        let ended = work_off(&mut session, name, self.stall_limit, None, &self.stop, said).await?;
         session.give_back();
         Ok(ended)
     }
@@ -133,14 +139,18 @@ pub async fn work_off_all(
     let names = ledger::datasets_with_due_after_loads(&session).await?;
     session.give_back();
     let mut report = AfterLoadReport::default();
-    for name in names {
-        let session = database::session(pool).await?;
+    let mut waiting = VecDeque::from(names);
+    while let Some(name) = waiting.pop_front() {
+        let mut session = database::session(pool).await?;
         let mut said = Said::default();
-        let working = work_off(&session, &name, stall_limit.min(limit), deadline, stop, &mut said);
+        let working = work_off(&mut session, &name, stall_limit.min(limit), deadline, stop, &mut said);
         match working.instrument(info_span!("after_load", dataset = %name)).await {
             Ok(ended) => {
                 report.add(ended.report);
                 session.give_back();
+                if ended.has_more {
+                    waiting.push_back(name);
+                }
             }
             Err(error) => error!(dataset = %name, "loaded files could not be moved or deleted: {error:#}"),
         }

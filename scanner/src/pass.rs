@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use longshore_common::{
+    dataset::AfterLoad,
     edge,
     ledger::{self, Comparison, ScanCounts, StoredDataset},
     store::{Listed, SkipReason, StoredFile},
@@ -95,6 +96,9 @@ impl<'a> Pass<'a> {
         edge::pass("scanner::before_enlist")?;
         let compared = ledger::compare_and_enlist(client, self.dataset.id, on_change, &settled).await?;
         edge::pass("scanner::after_enlist")?;
+        if self.dataset.spec.discovery.after_load != AfterLoad::Keep {
+            ledger::reopen_after_loads(client, self.dataset.id, &settled).await?;
+        }
         for (file, comparison) in settled.iter().zip(compared) {
             self.count(file, comparison);
         }

@@ -40,7 +40,7 @@ postgres_start() {
     postgres_make_data || return 1
     for _ in 1 2 3 4 5; do
         choose_ports "$port" 1
-        postgres_configure "$(<"$port")"
+        postgres_configure "$(<"$port")" postgres
         # No process of ours is left that these could stand for; their pid may be a stranger's by now.
         rm -f "$data/postmaster.pid" "$dir"/postgres/socket/.s.*
         if as postgres "${clean[@]}" "$postgres_bin/pg_ctl" start -w -t 300 -s -D "$data" \
@@ -79,14 +79,15 @@ postgres_make_data() {
 
 # fsync, synchronous_commit and wal_level keep their defaults: what is measured here has to hold
 # elsewhere. A socket's path is limited to 107 bytes; where ours is longer, TCP has to do.
+# postgres_configure PORT FOLDER
 postgres_configure() {
-    local socket=$dir/postgres/socket
+    local socket=$dir/$2/socket
     ((${#socket} + 16 <= 107)) || socket=
-    as postgres bash -c 'cat >postgres/data/longshore.conf' <<END
+    as postgres bash -c "cat >$2/data/longshore.conf" <<END
 listen_addresses = '127.0.0.1'
 port = $1
 unix_socket_directories = '$socket'
-cluster_name = 'longshore-$name'
+cluster_name = 'longshore-$name-$2'
 max_connections = 300
 shared_buffers = 256MB
 max_wal_size = 4GB
@@ -102,6 +103,40 @@ postgres_make_database() {
 
 # At once, without a checkpoint.
 postgres_stop() { end postgres postgres/data QUIT 10; }
+
+# A replica that streams, on a port of its own. It is cut off, paused and promoted by SQL.
+standby_start() {
+    local folder=$dir/standby log=$dir/standby.log port=$dir/standby.port
+    standby_stop
+    own_folder postgres "$folder" "$folder/socket"
+    if ! as postgres "${clean[@]}" "PGPASSWORD=$postgres_password" "$postgres_bin/pg_basebackup" -h 127.0.0.1 \
+        -p "$(<"$dir/postgres.port")" -U longshore -D "$folder/data" -c fast -X stream -R --no-sync \
+        >>"$log" 2>&1 </dev/null; then
+        say "PostgreSQL cannot be copied"
+        show_end "$log"
+        return 1
+    fi
+    for _ in 1 2 3 4 5; do
+        choose_ports "$port" 1
+        postgres_configure "$(<"$port")" standby
+        if as postgres "${clean[@]}" "$postgres_bin/pg_ctl" start -w -t 300 -s -D "$folder/data" \
+            >>"$log" 2>&1 </dev/null; then
+            echo "postgres://longshore:$postgres_password@127.0.0.1:$(<"$port")/longshore"
+            return
+        fi
+        end postgres standby/data QUIT 10
+        taken "$port" || break
+    done
+    say "the standby does not start"
+    show_end "$log"
+    return 1
+}
+
+standby_stop() {
+    [[ -e $dir/standby ]] || return 0
+    end postgres standby/data QUIT 10
+    rm -rf "$dir/standby" "$dir/standby.port"
+}
 
 postgres_status() {
     local state='does not run' code=1

@@ -27,4 +27,4 @@ pub use progress::Progress;
 pub use proxy::Proxy;
 pub use s3::{S3Server, install_tls_provider};
 pub use servers::{QueueState, Servers};
-pub use stage::{Finished, Stage, eventually};
+pub use stage::{Finished, Stage, connect, eventually};

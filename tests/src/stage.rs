@@ -23,6 +23,8 @@ pub struct Stage {
     /// The folder that the dataset lists.
     pub inbox: PathBuf,
     admin_url: String,
+    /// Where the processes and tests find the database.
+    server_url: String,
     database_name: String,
     amqp_url: String,
     prefix: String,
@@ -71,7 +73,8 @@ fn binary() -> PathBuf {
     path
 }
 
-async fn connect(url: &str) -> Client {
+/// A connection to Postgres.
+pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres answers");
     tokio::spawn(connection);
     client
@@ -102,6 +105,7 @@ impl Stage {
         }
         let stage = Self {
             inbox,
+            server_url: admin_url.clone(),
             admin_url,
             database_name: name.clone(),
             amqp_url: server("AMQP_URL"),
@@ -149,8 +153,23 @@ impl Stage {
 
     /// The URL of this stage's database.
     pub fn database_url(&self) -> String {
-        let (server, _) = self.admin_url.rsplit_once('/').expect("a database in the URL");
+        self.database_url_on(&self.server_url)
+    }
+
+    /// The URL of this stage's database on another server.
+    pub fn database_url_on(&self, server_url: &str) -> String {
+        let (server, _) = server_url.rsplit_once('/').expect("a database in the URL");
         format!("{server}/{}", self.database_name)
+    }
+
+    /// From now on the database is that of another server, such as a replica that took over.
+    pub fn fail_over_to(&mut self, server_url: &str) {
+        server_url.clone_into(&mut self.server_url);
+    }
+
+    /// The name of this stage's database.
+    pub fn database_name(&self) -> &str {
+        &self.database_name
     }
 
     /// The URL of the broker.

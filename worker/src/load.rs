@@ -211,7 +211,8 @@ async fn conclude(
         ledger::carve_out(transaction, claim.task_id, &carved).await?;
     }
     if committed.is_loaded() && claim.spec.discovery.after_load != AfterLoad::Keep {
-        ledger::plan_after_load(transaction, claim.task_id, claim.attempt).await?;
+        let delay = claim.spec.discovery.stays_after_load();
+        ledger::plan_after_load(transaction, claim.task_id, claim.attempt, delay).await?;
     }
     if claim.tries_table {
         match committed.is_loaded() {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use longshore_common::ledger::{FileLoad, RejectedRow};
 
 use crate::failure::Failure;
@@ -57,13 +58,24 @@ pub(crate) struct ReadTotals {
     pub(crate) rows_rejected: u64,
     /// After decompression.
     pub(crate) bytes_read: u64,
+    /// When the file last changed, as it was opened, where its store tells.
+    pub(crate) file_changed_time: Option<DateTime<Utc>>,
 }
 
 impl ReadTotals {
     /// The file as it is recorded, with what COPY reported and the table's blocks before and after.
     pub(crate) fn file_load(self, file_id: i64, rows_loaded: u64, blocks: Range<i64>) -> FileLoad {
-        let Self { rows_read, rows_rejected, bytes_read } = self;
+        let Self { rows_read, rows_rejected, bytes_read, file_changed_time } = self;
         let Range { start: first_block, end: end_block } = blocks;
-        FileLoad { file_id, rows_read, rows_loaded, rows_rejected, bytes_read, first_block, end_block }
+        FileLoad {
+            file_id,
+            rows_read,
+            rows_loaded,
+            rows_rejected,
+            bytes_read,
+            first_block,
+            end_block,
+            file_changed_time,
+        }
     }
 }

@@ -149,7 +149,7 @@ impl Reader {
         let open = self.store.open(&current.file.stored)?;
         let mut content = Content::new(open.content, &current.file.stored.uri, self.plan.csv());
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);
-        let mut totals = ReadTotals::default();
+        let mut totals = ReadTotals { file_changed_time: open.changed_time, ..ReadTotals::default() };
         loop {
             // Where the tests slow a store down.
             edge::pass("worker::read_chunk")?;

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     source::{self, BucketSource},
-    spec::BrokenRule,
+    spec::{BrokenRule, Discovery},
 };
 
 /// What becomes of a file once its rows are in the table.
@@ -25,12 +25,25 @@ pub enum AfterLoad {
 
 const KEY: &str = "discovery.move_to";
 
+/// Checks the keys that say what is done with loaded files.
+pub(super) fn check_after_load(discovery: &Discovery, source: &str) -> Result<(), BrokenRule> {
+    let after_load = discovery.after_load;
+    check_move_to(after_load, discovery.move_to.as_deref(), source)?;
+    if after_load != AfterLoad::Keep && discovery.after_load_delay < discovery.settle {
+        let message = format!(
+            "`{}` is shorter than `discovery.settle` (`{}`): a file that may still be written to must not be moved or deleted",
+            discovery.after_load_delay, discovery.settle
+        );
+        return Err(("discovery.after_load_delay", message));
+    }
+    if after_load != AfterLoad::Delete && discovery.delete_with_rejects {
+        return Err(("discovery.delete_with_rejects", "goes only with `after_load = \"delete\"`".to_owned()));
+    }
+    Ok(())
+}
+
 /// Checks `move_to` against what is to be done and where the files come from, a URL that is checked already.
-pub(super) fn check_move_to(
-    after_load: AfterLoad,
-    move_to: Option<&str>,
-    source: &str,
-) -> Result<(), BrokenRule> {
+fn check_move_to(after_load: AfterLoad, move_to: Option<&str>, source: &str) -> Result<(), BrokenRule> {
     let target = match (after_load, move_to) {
         (AfterLoad::Move, Some(target)) => target,
         (AfterLoad::Move, None) => {
@@ -68,6 +81,8 @@ fn local_path(url: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::dataset::parse_spec;
 
@@ -93,6 +108,32 @@ columns = [{ name = "id", type = "bigint" }]
             (moving.after_load, moving.move_to.as_deref()),
             (AfterLoad::Move, Some("file:///srv/archive"))
         );
+    }
+
+    #[test]
+    fn a_loaded_file_stays_for_an_hour_unless_the_spec_says_how_long_and_never_shorter_than_files_settle() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(discovery("after_load = \"delete\"").unwrap().stays_after_load(), hour);
+        let day = discovery("after_load = \"delete\"\nafter_load_delay = \"1day\"").unwrap();
+        assert_eq!(day.stays_after_load(), 24 * hour);
+        let short = "after_load = \"delete\"\nsettle = \"2h\"\nlookback = \"3h\"";
+        let message = discovery(short).unwrap_err();
+        assert!(message.contains("key `discovery.after_load_delay`") && message.contains("2h"), "{message}");
+        assert!(discovery("settle = \"2h\"").is_ok());
+        // As a program stored it that knew no such key.
+        let stored = r#"{"settle": "2h", "lookback": "1day", "after_load": "delete"}"#;
+        let stored: crate::dataset::Discovery = serde_json::from_str(stored).unwrap();
+        assert_eq!((stored.stays_after_load(), stored.delete_with_rejects), (2 * hour, false));
+        let json = serde_json::to_string(&day).unwrap();
+        assert_eq!(serde_json::from_str::<crate::dataset::Discovery>(&json).unwrap(), day);
+    }
+
+    #[test]
+    fn files_with_rejects_are_deleted_only_by_a_spec_that_deletes() {
+        let key = "delete_with_rejects = true";
+        assert!(discovery(&format!("after_load = \"delete\"\n{key}")).unwrap().delete_with_rejects);
+        let message = discovery(key).unwrap_err();
+        assert!(message.contains("key `discovery.delete_with_rejects`"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    after_load::{AfterLoad, check_move_to},
+    after_load::{AfterLoad, check_after_load},
     column::Column,
     column_check::check_columns,
     csv::Csv,
@@ -87,6 +87,18 @@ pub struct Discovery {
     pub after_load: AfterLoad,
     /// Where a file is moved to: the URL of a folder or prefix without a trailing slash; only with [`AfterLoad::Move`].
     pub move_to: Option<String>,
+    /// How long after its load a file is left where it is before it is moved or deleted.
+    pub after_load_delay: HumanDuration,
+    /// Delete also files with rejected rows; only with [`AfterLoad::Delete`].
+    pub delete_with_rejects: bool,
+}
+
+impl Discovery {
+    /// How long a loaded file is left where it is: never shorter than `settle`, also in a spec that was stored before there was
+    /// such a key.
+    pub fn stays_after_load(&self) -> Duration {
+        self.after_load_delay.0.max(self.settle.0)
+    }
 }
 
 /// What becomes of new content under a URI whose earlier version is loaded.
@@ -167,6 +179,8 @@ impl Default for Discovery {
             audit: checked_cron("0 3 * * *"),
             after_load: AfterLoad::Keep,
             move_to: None,
+            after_load_delay: HumanDuration(Duration::from_secs(3600)),
+            delete_with_rejects: false,
         }
     }
 }
@@ -190,7 +204,7 @@ impl Dataset {
     fn check_keys(&self) -> Result<(), BrokenRule> {
         self.check_name()?;
         self.check_source()?;
-        check_move_to(self.discovery.after_load, self.discovery.move_to.as_deref(), &self.source)?;
+        check_after_load(&self.discovery, &self.source)?;
         self.check_limits()?;
         self.csv.check()?;
         self.check_target()

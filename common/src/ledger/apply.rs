@@ -1,9 +1,9 @@
 //! Storing a spec as a new version, together with its target table.
 
-use tokio_postgres::{Client, Transaction, types::Json};
+use tokio_postgres::{Client, Transaction, error::SqlState, types::Json};
 
 use super::{
-    leases::{APPLY_KEY, SINGLE_CLASS},
+    leases::{AFTER_LOAD_SPEC_CLASS, APPLY_KEY, SINGLE_CLASS},
     source_change::change_source,
     target::{self, ApplyError, TableChange},
     target_shape::{Lack, read_shape},
@@ -217,6 +217,7 @@ async fn store(
     if before.as_ref() == Some(spec) {
         return Ok(Stored { version: current, is_new_version: false, columns_left_out: Vec::new() });
     }
+    wait_for_after_loads(transaction, id).await?;
     insert_version(transaction, id, current + 1, spec).await?;
     let has = |name: &String| spec.columns.iter().any(|column| column.name == *name);
     let columns_before = before.iter().flat_map(|before| &before.columns).map(|column| &column.name);
@@ -237,6 +238,18 @@ async fn store(
         )
         .await?;
     Ok(Stored { version: current + 1, is_new_version: true, columns_left_out })
+}
+
+/// Waits until no loaded file is being moved or deleted as the version before says: who changes that may rest on it afterwards.
+async fn wait_for_after_loads(transaction: &Transaction<'_>, dataset_id: i32) -> Result<(), ApplyError> {
+    let sql = "SELECT pg_advisory_xact_lock($1, $2)";
+    match transaction.execute(sql, &[&AFTER_LOAD_SPEC_CLASS, &dataset_id]).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(ApplyError::Refused(
+            "loaded files of the dataset are being moved or deleted, and their store is slow; try again in a minute".to_owned(),
+        )),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn insert_version(

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
-use tokio_postgres::{Client, Row, types::Json};
+use tokio_postgres::{Client, Row, Transaction, types::Json};
 
 use super::totals::TOTALS;
 use crate::dataset::Dataset;
@@ -33,6 +33,14 @@ pub async fn current_dataset(
 ) -> Result<Option<StoredDataset>, tokio_postgres::Error> {
     let row = client.query_opt(&format!("{SELECT} WHERE dataset.name = $1"), &[&name]).await?;
     row.as_ref().map(stored).transpose()
+}
+
+/// The same in a transaction: what has committed before this statement.
+pub(super) async fn current_dataset_in(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+) -> Result<StoredDataset, tokio_postgres::Error> {
+    stored(&transaction.query_one(&format!("{SELECT} WHERE dataset.id = $1"), &[&dataset_id]).await?)
 }
 
 /// A spec that this program cannot read: a newer one has stored it, with keys that are not known here.

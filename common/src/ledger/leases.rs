@@ -23,6 +23,8 @@ pub enum Lock {
 // First half of our two-part keys; the one-part keys are the tasks' leases.
 pub(super) const SCAN_CLASS: i32 = 71_624;
 pub(super) const AFTER_LOAD_CLASS: i32 = 71_625;
+/// Shared by a step that moves or deletes a dataset's loaded files, exclusive for an apply that may change what it does.
+pub(super) const AFTER_LOAD_SPEC_CLASS: i32 = 71_626;
 /// Of the locks of which there is one.
 pub(crate) const SINGLE_CLASS: i32 = 71_623;
 /// Migrations queue.

@@ -1,5 +1,6 @@
 //! What a load leaves beside its rows: per-file counts and rejects, in the transaction of the rows.
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct FileLoad {
     pub first_block: i64,
     /// Blocks of the target table after its last row.
     pub end_block: i64,
+    /// When the file last changed, as it was opened, where its store tells.
+    pub file_changed_time: Option<DateTime<Utc>>,
 }
 
 /// A row that broke a rule.
@@ -59,10 +62,10 @@ pub async fn record_file_loads(
     let statement = transaction
         .prepare_cached(
             "INSERT INTO longshore.file_load (task_id, attempt, file_id, rows_read, rows_loaded, rows_rejected,
-                                              bytes_read, first_block, end_block)
+                                              bytes_read, first_block, end_block, file_changed_time)
              SELECT $1, $2, loaded.*
-             FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-                 AS loaded",
+             FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                         $10::timestamptz[]) AS loaded",
         )
         .await?;
     transaction
@@ -78,6 +81,7 @@ pub async fn record_file_loads(
                 &numbers(|load| count(load.bytes_read)),
                 &numbers(|load| load.first_block),
                 &numbers(|load| load.end_block),
+                &loads.iter().map(|load| load.file_changed_time).collect::<Vec<_>>(),
             ],
         )
         .await?;

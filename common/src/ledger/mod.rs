@@ -42,7 +42,8 @@ mod waiting;
 
 pub use after_load::{
     AfterLoadCounts, AfterLoadRecord, DueAfterLoad, datasets_with_due_after_loads, due_after_loads,
-    has_failing_after_loads, plan_after_load, record_after_loads,
+    flush_commits, has_failing_after_loads, hold_spec, lock_due_after_loads, plan_after_load,
+    record_after_loads, reopen_after_loads,
 };
 pub use apply::{Applied, ApplyOptions, SourceChange, apply};
 pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};

@@ -76,11 +76,7 @@ pub async fn unload(
     removal: &RemovalFrom<'_>,
 ) -> Result<Unloaded, UndoError> {
     let transaction = client.transaction().await?;
-    let key = object_key(dataset_id, uri);
-    // Before anything is looked at: a load that takes this place waits, or has committed.
-    let place = "INSERT INTO longshore.object (key, dataset_id) VALUES ($1, $2)
-                 ON CONFLICT (key) DO UPDATE SET dataset_id = excluded.dataset_id";
-    transaction.execute(place, &[&key, &dataset_id]).await?;
+    let key = lock_object(&transaction, dataset_id, uri).await?;
     refuse_on_its_way(&transaction, dataset_id, uri).await?;
     let file_ids = loaded_versions(&transaction, dataset_id, uri).await?;
     if file_ids.is_empty() {
@@ -106,6 +102,7 @@ pub async fn reload(
     missing_rows_are_gone: bool,
 ) -> Result<Reloading, UndoError> {
     let transaction = client.transaction().await?;
+    lock_object(&transaction, dataset_id, uri).await?;
     // Locked, so that two reloads of it do not take the same version; not against a load, whose foreign keys share the row.
     let newest = transaction
         .query_opt(
@@ -145,6 +142,20 @@ pub async fn reload(
     let (after_load, moved_to) = taken_away(&transaction, dataset_id, uri).await?;
     transaction.commit().await?;
     Ok(Reloading { file_id, reloaded_file_id, task_id, is_loaded, after_load, moved_to })
+}
+
+/// Locks the file's object, before anything is looked at: a load that takes this place, and what moves or deletes the file itself,
+/// waits, or has committed.
+async fn lock_object(
+    transaction: &Transaction<'_>,
+    dataset_id: i32,
+    uri: &str,
+) -> Result<Uuid, tokio_postgres::Error> {
+    let key = object_key(dataset_id, uri);
+    let sql = "INSERT INTO longshore.object (key, dataset_id) VALUES ($1, $2)
+               ON CONFLICT (key) DO UPDATE SET dataset_id = excluded.dataset_id";
+    transaction.execute(sql, &[&key, &dataset_id]).await?;
+    Ok(key)
 }
 
 /// What was done with the file after its last load, if that took it from its name, and where it is now.

@@ -1,12 +1,19 @@
 //! What becomes of a file in its store once its rows are in the table. Each try may be the repetition of one that was cut
 //! off anywhere, and what is there under the file's name by then may be another version: that is never touched.
 
+mod archive;
 mod local;
 mod objects;
+mod place;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chrono::{DateTime, Utc};
 
 use self::{local::LocalFiles, objects::BucketObjects};
 use super::{StoreThread, StoredFile, s3};
@@ -14,7 +21,11 @@ use crate::dataset::{AfterLoad, BucketSource, Dataset};
 
 /// What a spec does with loaded files, and in which store.
 #[derive(Debug, Clone)]
-pub struct AfterLoadStep(Files);
+pub struct AfterLoadStep {
+    files: Files,
+    /// Files with rejected rows are not to be deleted.
+    keeps_rejects: bool,
+}
 
 #[derive(Debug, Clone)]
 enum Files {
@@ -27,7 +38,8 @@ enum Files {
 enum Action {
     /// Nothing; what an earlier spec began to delete goes back to its name.
     Keep,
-    /// To this URL, `longshore.file.id`, and the file's path below the source.
+    /// To this URL, `longshore.file.id`, and the file's path below the source. Nothing that lies there is ever overwritten: where
+    /// the name is taken (after a database was restored, ids come again), `-2` and so on follow the id.
     Move {
         archive: String,
     },
@@ -41,6 +53,29 @@ pub struct LoadedFile {
     pub id: i64,
     /// The version.
     pub stored: StoredFile,
+    /// When it last changed, as its load opened it; `None` where its store does not tell.
+    pub changed_time: Option<DateTime<Utc>>,
+}
+
+/// Says whether what is done to a file is still wanted. Once nobody waits for a store any more, and the locks are gone under
+/// which it was decided, what hung there must not go on when it wakes.
+#[derive(Debug, Clone, Default)]
+pub struct Permission(Arc<AtomicBool>);
+
+impl Permission {
+    /// From now on nothing more is to be done.
+    pub fn withdraw(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Asked right before each step that cannot be taken back.
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.0.load(Ordering::SeqCst),
+            "the store was too slow, and nobody waits for it any more"
+        );
+        Ok(())
+    }
 }
 
 /// What has become of a file.
@@ -56,6 +91,14 @@ pub enum AfterLoadOutcome {
     Left(String),
 }
 
+/// Names that a file may be moved to, one after the other.
+const MAX_TARGETS: u32 = 100;
+
+/// The folder of a file's `number`th target, from 1, below the folder of its dataset.
+fn target_folder(file_id: i64, number: u32) -> String {
+    if number == 1 { file_id.to_string() } else { format!("{file_id}-{number}") }
+}
+
 impl AfterLoadOutcome {
     fn left(reason: &str) -> Self {
         Self::Left(reason.to_owned())
@@ -68,10 +111,15 @@ enum Found {
     Nothing,
     /// The version that was loaded.
     Loaded,
-    Other,
+    /// What is not to be taken, and why.
+    Other(&'static str),
 }
 
 const CHANGED: &str = "what has its name now is not the version that was loaded";
+const TOUCHED: &str = "it was touched after its load (its change time is a later one), so that it may hold something else by now; \
+    `longshore reload` loads it anew, and moves or deletes it then";
+const REJECTS: &str = "it has rejected rows, whose text the reject table keeps only in part; \
+    `discovery.delete_with_rejects = true` deletes such files, too";
 const KEPT: &str = "the spec keeps loaded files now";
 const ELSEWHERE: &str = "it does not lie below `source` any more";
 
@@ -85,24 +133,33 @@ impl AfterLoadStep {
             (AfterLoad::Move, Some(target)) => Action::Move { archive: format!("{target}/{}", spec.name) },
             (AfterLoad::Move, None) => anyhow::bail!("the spec does not say where to move files"),
         };
-        Ok(Self(match BucketSource::parse(&spec.source) {
+        let keeps_rejects = discovery.after_load == AfterLoad::Delete && !discovery.delete_with_rejects;
+        let files = match BucketSource::parse(&spec.source) {
             Some(source) => {
                 let store = s3::client(&source.bucket)?;
                 Files::Bucket(Arc::new(BucketObjects::new(store, source, &action)))
             }
             None => Files::Local(Arc::new(LocalFiles::new(&spec.source, discovery.follow_links, action)?)),
-        }))
+        };
+        Ok(Self { files, keeps_rejects })
+    }
+
+    /// Why a loaded file is left where it is by what is recorded about it.
+    pub fn reason_to_leave(&self, has_rejects: bool) -> Option<&'static str> {
+        (has_rejects && self.keeps_rejects).then_some(REJECTS)
     }
 
     /// Does it for one file. An error is worth another try.
-    pub async fn take(&self, file: LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
-        match &self.0 {
+    pub async fn take(&self, file: LoadedFile, permission: Permission) -> anyhow::Result<AfterLoadOutcome> {
+        match &self.files {
             Files::Local(files) => {
                 let files = files.clone();
                 let work = format!("after_load {}", file.id);
-                StoreThread::start(&files.source_uri(), &work, move || files.take(&file))?.ended().await?
+                StoreThread::start(&files.source_uri(), &work, move || files.take(&file, &permission))?
+                    .ended()
+                    .await?
             }
-            Files::Bucket(objects) => objects.take(&file).await,
+            Files::Bucket(objects) => objects.take(&file, &permission).await,
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct OpenFile {
     pub content: Box<dyn Read + Send>,
     /// What to ask after the last byte.
     pub check: LastCheck,
+    /// When its content or status last changed, by the store's clock, as it was opened; only a local file's store tells.
+    pub changed_time: Option<DateTime<Utc>>,
 }
 
 /// Tells, after the last byte and before COMMIT, whether what was read is the version that was scanned.

@@ -60,8 +60,15 @@ pub(super) fn open_version(
         opened => Arc::new(opened?),
     };
     let open = OpenLocalFile { file, place, expected: version.clone() };
-    open.compare(&fstat(&open.file).map_err(store_error)?)?;
-    Ok(OpenFile { content: Box::new(open.file.clone()), check: LastCheck::Local(Box::new(open)) })
+    // Before its first byte is read: whatever is done to it from now on gives it a later change time.
+    let found = fstat(&open.file).map_err(store_error)?;
+    open.compare(&found)?;
+    let changed_time = Some(microseconds(found.st_ctime, i64::try_from(found.st_ctime_nsec).unwrap_or(0)));
+    Ok(OpenFile {
+        content: Box::new(open.file.clone()),
+        check: LastCheck::Local(Box::new(open)),
+        changed_time,
+    })
 }
 
 impl OpenLocalFile {

@@ -50,7 +50,7 @@ pub(super) fn open_version(
         chunk: Bytes::new(),
         bytes_given: 0,
     };
-    Ok(OpenFile { content: Box::new(content), check: LastCheck::OneVersion })
+    Ok(OpenFile { content: Box::new(content), check: LastCheck::OneVersion, changed_time: None })
 }
 
 /// Whether this is not the version that was scanned. Etags are compared without the quotes, which not every answer has;

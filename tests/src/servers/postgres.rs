@@ -16,6 +16,16 @@ impl Servers {
         self.stack("revive", &["postgres"]).await.map(drop)
     }
 
+    /// Makes a replica of it that streams, and gives the URL of its database `longshore`. There is one of a stack at most.
+    pub async fn start_standby(&self) -> anyhow::Result<String> {
+        Ok(self.stack("standby", &["start"]).await?.trim().to_owned())
+    }
+
+    /// Ends the replica and removes its data.
+    pub async fn stop_standby(&self) -> anyhow::Result<()> {
+        self.stack("standby", &["stop"]).await.map(drop)
+    }
+
     /// Kills one backend with SIGKILL: the server ends all others and recovers by itself.
     pub async fn kill_backend(&self, pid: i32) -> anyhow::Result<()> {
         let name = tokio::fs::read_to_string(format!("/proc/{pid}/comm")).await;

@@ -16,6 +16,7 @@ mod conformance;
 mod continuous;
 mod counts;
 mod discovery;
+mod failover;
 mod held_rows;
 mod infer;
 mod kept_statements;

@@ -15,11 +15,18 @@ pub(super) fn told(record: &AfterLoadRecord, now: DateTime<Utc>) -> String {
             format!("The file was moved{when}; it lies at {} now.", one_line(target))
         }
         (Some("DELETED"), _) => format!("The file was deleted{when}, as discovery.after_load says."),
-        (Some("GONE"), _) => format!("The file was to be moved or deleted, but was gone already{when}."),
+        (Some("GONE"), _) => format!(
+            "The file was to be moved or deleted, but was gone already{when}; if a scan lists it again, it is moved or deleted then."
+        ),
         (Some("LEFT"), _) => format!("The file was left where it is{when}: {reason}."),
         (Some(other), _) => format!("The file: {}{when}.", one_line(other)),
+        (None, _) if record.tries == 0 && record.due_time > now => format!(
+            "The file stays where it is until {} (discovery.after_load_delay); then the scanner service, or `longshore scan`, moves or \
+             deletes it.",
+            moment(record.due_time, now)
+        ),
         (None, _) if record.tries == 0 => {
-            "The file waits to be moved or deleted; the scanner service does that, and `longshore scan`."
+            "The file is to be moved or deleted now; the scanner service does that, and `longshore scan`."
                 .to_owned()
         }
         (None, _) => format!(

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
-use super::{Action, AfterLoadOutcome, CHANGED, ELSEWHERE, Found, KEPT, LoadedFile};
+use super::{
+    Action, AfterLoadOutcome, CHANGED, ELSEWHERE, Found, KEPT, LoadedFile, MAX_TARGETS, Permission,
+    target_folder,
+};
 use crate::{
     dataset::BucketSource,
     store::{StoredFile, bucket::readable, cause::plain, key, object_file::is_another},
@@ -41,7 +44,11 @@ impl BucketObjects {
         Self { store, source, action }
     }
 
-    pub(super) async fn take(&self, file: &LoadedFile) -> anyhow::Result<AfterLoadOutcome> {
+    pub(super) async fn take(
+        &self,
+        file: &LoadedFile,
+        permission: &Permission,
+    ) -> anyhow::Result<AfterLoadOutcome> {
         let key = key::of_uri(&file.stored.uri).filter(|(bucket, _)| *bucket == self.source.bucket);
         let Some((below, path)) =
             key.and_then(|(_, key)| Some((self.below_source(&key)?.to_owned(), readable(&key)?)))
@@ -52,52 +59,100 @@ impl BucketObjects {
             BucketAction::Keep => Ok(AfterLoadOutcome::left(KEPT)),
             BucketAction::Delete => match found(self.head(&path).await?.as_ref(), &file.stored) {
                 Found::Nothing => Ok(AfterLoadOutcome::Gone),
-                Found::Other => Ok(AfterLoadOutcome::left(CHANGED)),
+                Found::Other(reason) => Ok(AfterLoadOutcome::left(reason)),
                 Found::Loaded => {
+                    permission.check()?;
                     self.delete(&path).await?;
                     Ok(AfterLoadOutcome::Deleted)
                 }
             },
             BucketAction::Move { archive_prefix } => {
-                let target_key = format!("{archive_prefix}/{}/{below}", file.id);
-                let target =
-                    readable(&target_key).context("the object's name below `move_to` cannot be used")?;
-                let outcome = self.move_object(&path, &target, &file.stored).await?;
-                Ok(outcome
-                    .unwrap_or_else(|| AfterLoadOutcome::Moved(key::uri(&self.source.bucket, &target_key))))
+                let target = |number| {
+                    let key = format!("{archive_prefix}/{}/{below}", target_folder(file.id, number));
+                    let path = readable(&key).context("the object's name below `move_to` cannot be used")?;
+                    anyhow::Ok((AfterLoadOutcome::Moved(key::uri(&self.source.bucket, &key)), path))
+                };
+                self.move_object(&path, &target, &file.stored, permission).await
             }
         }
     }
 
-    /// `None` if the object lies at its target.
     async fn move_object(
         &self,
         path: &Path,
-        target: &Path,
+        target: &Targets<'_>,
+        stored: &StoredFile,
+        permission: &Permission,
+    ) -> anyhow::Result<AfterLoadOutcome> {
+        let object = self.head(path).await?;
+        let left = match found(object.as_ref(), stored) {
+            Found::Loaded => {
+                let (moved, copy, is_ours) = self.copy(path, object.as_ref(), target, permission).await?;
+                // Still there, the version that was loaded is what was copied.
+                if let Found::Other(reason) = found(self.head(path).await?.as_ref(), stored) {
+                    if is_ours {
+                        self.delete(&copy).await?;
+                    }
+                    return Ok(AfterLoadOutcome::left(reason));
+                }
+                if !self.head(&copy).await?.as_ref().is_some_and(|copy| is_whole(copy, stored)) {
+                    anyhow::bail!("the copy is not whole");
+                }
+                permission.check()?;
+                self.delete(path).await?;
+                return Ok(moved);
+            }
+            Found::Nothing => AfterLoadOutcome::Gone,
+            Found::Other(reason) => AfterLoadOutcome::left(reason),
+        };
+        // An earlier try may have moved it; then what is there now, if anything, came later.
+        Ok(self.moved_before(target, stored).await?.unwrap_or(left))
+    }
+
+    /// Copies the object to the first target that is free, unless an earlier try has copied it already; gives whether the copy
+    /// was made now. What lies at a target is never overwritten: ids come again after a database was restored.
+    async fn copy(
+        &self,
+        path: &Path,
+        object: Option<&ObjectMeta>,
+        target: &Targets<'_>,
+        permission: &Permission,
+    ) -> anyhow::Result<(AfterLoadOutcome, Path, bool)> {
+        for number in 1..=MAX_TARGETS {
+            let (moved, copy) = target(number)?;
+            match self.head(&copy).await? {
+                None => {
+                    permission.check()?;
+                    let copied = self.store.copy(path, &copy).await;
+                    copied.map_err(|error| anyhow!("it cannot be copied: {}", plain(&error)))?;
+                    return Ok((moved, copy, true));
+                }
+                Some(there) if object.is_some_and(|object| has_same_content(object, &there)) => {
+                    return Ok((moved, copy, false));
+                }
+                // Another object, or a copy of which no etag tells that it is one: then the object is archived twice.
+                Some(_) => {}
+            }
+        }
+        anyhow::bail!("{MAX_TARGETS} names for it are taken below `move_to`")
+    }
+
+    async fn moved_before(
+        &self,
+        target: &Targets<'_>,
         stored: &StoredFile,
     ) -> anyhow::Result<Option<AfterLoadOutcome>> {
-        let is_whole = |copy: &ObjectMeta| u64::try_from(stored.size_in_bytes) == Ok(copy.size);
-        match found(self.head(path).await?.as_ref(), stored) {
-            Found::Loaded => {}
-            // An earlier try may have got as far as the copy, or further.
-            _ if self.head(target).await?.as_ref().is_some_and(is_whole) => return Ok(None),
-            Found::Nothing => return Ok(Some(AfterLoadOutcome::Gone)),
-            Found::Other => return Ok(Some(AfterLoadOutcome::left(CHANGED))),
+        let mut found = None;
+        for number in 1..=MAX_TARGETS {
+            let (moved, copy) = target(number)?;
+            match self.head(&copy).await? {
+                None => break,
+                // The last one: those before it were there already.
+                Some(copy) if is_whole(&copy, stored) => found = Some(moved),
+                Some(_) => {}
+            }
         }
-        self.store
-            .copy(path, target)
-            .await
-            .map_err(|error| anyhow!("it cannot be copied: {}", plain(&error)))?;
-        // Still there, the version that was loaded is what was copied.
-        if found(self.head(path).await?.as_ref(), stored) != Found::Loaded {
-            self.delete(target).await?;
-            return Ok(Some(AfterLoadOutcome::left(CHANGED)));
-        }
-        if !self.head(target).await?.as_ref().is_some_and(is_whole) {
-            anyhow::bail!("the copy is not whole");
-        }
-        self.delete(path).await?;
-        Ok(None)
+        Ok(found)
     }
 
     fn below_source<'a>(&self, key: &'a str) -> Option<&'a str> {
@@ -123,10 +178,21 @@ impl BucketObjects {
     }
 }
 
+/// The outcome and the path of a file's target with this number, from 1.
+type Targets<'a> = dyn Fn(u32) -> anyhow::Result<(AfterLoadOutcome, Path)> + Send + Sync + 'a;
+
+fn is_whole(copy: &ObjectMeta, stored: &StoredFile) -> bool {
+    u64::try_from(stored.size_in_bytes) == Ok(copy.size)
+}
+
+fn has_same_content(object: &ObjectMeta, copy: &ObjectMeta) -> bool {
+    object.e_tag.is_some() && object.e_tag == copy.e_tag && object.size == copy.size
+}
+
 fn found(object: Option<&ObjectMeta>, stored: &StoredFile) -> Found {
     match object {
         None => Found::Nothing,
-        Some(object) if is_another(stored, object) => Found::Other,
+        Some(object) if is_another(stored, object) => Found::Other(CHANGED),
         Some(_) => Found::Loaded,
     }
 }

@@ -39,7 +39,8 @@ impl Folders {
             size_in_bytes: content.len().try_into().unwrap(),
             etag: String::new(),
         };
-        LoadedFile { id: 7, stored }
+        let changed_time = Some(microseconds(metadata.ctime(), metadata.ctime_nsec()));
+        LoadedFile { id: 7, stored, changed_time }
     }
 
     fn take(
@@ -49,7 +50,7 @@ impl Folders {
         file: &LoadedFile,
     ) -> anyhow::Result<AfterLoadOutcome> {
         let source = Url::from_file_path(self.inbox()).unwrap();
-        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file)
+        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file, &Permission::default())
     }
 
     fn delete(&self, file: &LoadedFile) -> AfterLoadOutcome {
@@ -120,13 +121,68 @@ fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
 fn a_version_that_was_caught_by_a_move_goes_back() {
     let folders = Folders::new();
     let old = folders.put("a.csv", "old");
-    let target = folders.archive().join("7/a.csv");
-    fs::create_dir_all(target.parent().unwrap()).unwrap();
     folders.put("a.csv", "newer");
-    fs::rename(folders.inbox().join("a.csv"), &target).unwrap();
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&old)).unwrap();
     assert!(is_left(&folders.take(folders.moving(), false, &old).unwrap()));
     assert_eq!(fs::read_to_string(folders.inbox().join("a.csv")).unwrap(), "newer");
-    assert!(!target.exists());
+    assert!(!folders.hidden(&old).exists() && !folders.archive().join("7/a.csv").exists());
+}
+
+#[test]
+fn a_file_that_was_touched_after_its_load_is_left_and_another_of_its_size_and_time_too() {
+    let folders = Folders::new();
+    for action in [Action::Delete, folders.moving()] {
+        let file = folders.put("a.csv", "old");
+        let path = folders.inbox().join("a.csv");
+        // As many bytes, and the modified time set back: only the change time tells.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, "new").unwrap();
+        let open = fs::File::options().append(true).open(&path).unwrap();
+        open.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+        let AfterLoadOutcome::Left(reason) = folders.take(action, false, &file).unwrap() else {
+            panic!("not left")
+        };
+        assert_eq!(reason, TOUCHED);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+}
+
+#[test]
+fn nothing_in_the_archive_is_overwritten_and_the_next_name_is_taken() {
+    let folders = Folders::new();
+    let taken = folders.archive().join("7/x/a.csv");
+    fs::create_dir_all(taken.parent().unwrap()).unwrap();
+    for content in ["another", "old"] {
+        let file = folders.put("x/a.csv", "old");
+        fs::write(&taken, content).unwrap();
+        // Also where it could be taken for the same file.
+        let modified = fs::metadata(folders.inbox().join("x/a.csv")).unwrap().modified().unwrap();
+        let open = fs::File::options().append(true).open(&taken).unwrap();
+        open.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+        let target = folders.archive().join("7-2/x/a.csv");
+        let moved = AfterLoadOutcome::Moved(Url::from_file_path(&target).unwrap().into());
+        for _ in 0..2 {
+            assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), moved);
+        }
+        assert!(!folders.inbox().join("x/a.csv").exists());
+        assert_eq!(fs::read_to_string(&taken).unwrap(), content);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        fs::remove_file(&target).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_taken_once_nobody_waits_for_it_any_more() {
+    let folders = Folders::new();
+    let file = folders.put("a.csv", "old");
+    let permission = Permission::default();
+    permission.withdraw();
+    for action in [Action::Delete, folders.moving()] {
+        let source = Url::from_file_path(folders.inbox()).unwrap();
+        let files = LocalFiles::new(source.as_str(), false, action).unwrap();
+        assert!(files.take(&file, &permission).is_err());
+    }
+    assert!(folders.inbox().join("a.csv").exists());
 }
 
 #[test]
@@ -209,7 +265,11 @@ async fn object(store: &InMemory, key: &str, content: &'static str) -> LoadedFil
         size_in_bytes: meta.size.try_into().unwrap(),
         etag: meta.e_tag.unwrap_or_default(),
     };
-    LoadedFile { id: 7, stored }
+    LoadedFile { id: 7, stored, changed_time: None }
+}
+
+async fn take(objects: &BucketObjects, file: &LoadedFile) -> AfterLoadOutcome {
+    objects.take(file, &Permission::default()).await.unwrap()
 }
 
 async fn has(store: &InMemory, key: &str) -> bool {
@@ -221,11 +281,11 @@ async fn an_object_is_deleted_in_the_version_that_was_loaded_only() {
     let (store, objects) = bucket(Action::Delete).await;
     let old = object(&store, "in/a.csv", "old").await;
     let newer = object(&store, "in/a.csv", "new").await;
-    assert!(is_left(&objects.take(&old).await.unwrap()));
-    assert_eq!(objects.take(&newer).await.unwrap(), AfterLoadOutcome::Deleted);
-    assert_eq!(objects.take(&newer).await.unwrap(), AfterLoadOutcome::Gone);
+    assert!(is_left(&take(&objects, &old).await));
+    assert_eq!(take(&objects, &newer).await, AfterLoadOutcome::Deleted);
+    assert_eq!(take(&objects, &newer).await, AfterLoadOutcome::Gone);
     let outside = object(&store, "in2/a.csv", "old").await;
-    assert!(is_left(&objects.take(&outside).await.unwrap()));
+    assert!(is_left(&take(&objects, &outside).await));
     assert!(has(&store, "in2/a.csv").await);
 }
 
@@ -236,13 +296,28 @@ async fn an_object_is_moved_once_however_often_it_is_tried() {
     let file = object(&store, "in/x/a.csv", "old").await;
     let moved = AfterLoadOutcome::Moved("s3://bucket/archive/orders/7/x/a.csv".to_owned());
     for _ in 0..2 {
-        assert_eq!(objects.take(&file).await.unwrap(), moved);
+        assert_eq!(take(&objects, &file).await, moved);
     }
     assert!(!has(&store, "in/x/a.csv").await && has(&store, "archive/orders/7/x/a.csv").await);
     // A newer version under the name changes nothing about that, and is not touched.
     object(&store, "in/x/a.csv", "new").await;
-    assert_eq!(objects.take(&file).await.unwrap(), moved);
+    assert_eq!(take(&objects, &file).await, moved);
     assert!(has(&store, "in/x/a.csv").await);
     store.delete(&Key::from("archive/orders/7/x/a.csv")).await.unwrap();
-    assert!(is_left(&objects.take(&file).await.unwrap()));
+    assert!(is_left(&take(&objects, &file).await));
+}
+
+#[tokio::test]
+async fn no_archived_object_is_overwritten_and_the_next_name_is_taken() {
+    let archive = "s3://bucket/archive/orders".to_owned();
+    let (store, objects) = bucket(Action::Move { archive }).await;
+    object(&store, "archive/orders/7/a.csv", "abc").await;
+    let file = object(&store, "in/a.csv", "old").await;
+    let moved = AfterLoadOutcome::Moved("s3://bucket/archive/orders/7-2/a.csv".to_owned());
+    for _ in 0..2 {
+        assert_eq!(take(&objects, &file).await, moved);
+    }
+    let content = store.get(&Key::from("archive/orders/7/a.csv")).await.unwrap().bytes().await.unwrap();
+    assert_eq!(content, "abc");
+    assert!(!has(&store, "in/a.csv").await && has(&store, "archive/orders/7-2/a.csv").await);
 }

@@ -108,6 +108,11 @@ impl<'a> Site<'a> {
         self.folder.join("inbox")
     }
 
+    /// A folder beside it.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.folder.join("archive")
+    }
+
     /// Whether its processes are, so that something must be found.
     pub(crate) fn is_sabotaged(&self) -> bool {
         self.fail_point.is_some()
@@ -122,6 +127,25 @@ impl<'a> Site<'a> {
     /// The database's URL, past any proxy.
     pub(crate) fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// Its name.
+    pub(crate) fn database_name(&self) -> &str {
+        self.database_url.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Where it is on another server.
+    pub(crate) fn database_url_on(&self, server_url: &str) -> anyhow::Result<String> {
+        let mut url = Url::parse(server_url)?;
+        url.set_path(self.database_name());
+        Ok(url.into())
+    }
+
+    /// From now on the database is that of another server, such as a replica that took over.
+    pub(crate) fn fail_over_to(&mut self, server_url: &str) -> anyhow::Result<()> {
+        self.database_url = self.database_url_on(server_url)?;
+        self.set("DATABASE_URL", &self.database_url.clone());
+        Ok(())
     }
 
     /// The first part of the queues' names.
@@ -228,8 +252,7 @@ impl<'a> Site<'a> {
             return Ok(());
         }
         self.queue().remove().await?;
-        let name = self.database_url.rsplit('/').next().unwrap_or_default();
-        let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+        let statement = format!("DROP DATABASE {} WITH (FORCE)", self.database_name());
         connect(&self.world.database_url).await?.batch_execute(&statement).await?;
         fs::remove_dir_all(&self.folder)?;
         Ok(())
@@ -237,7 +260,7 @@ impl<'a> Site<'a> {
 }
 
 /// Connects; waits for a server that is coming back.
-async fn connect(url: &str) -> anyhow::Result<Client> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let connecting = async || Ok(tokio_postgres::connect(url, NoTls).await.ok());
     let (client, connection) = wait::until("Postgres", Duration::from_secs(60), connecting).await?;
     // Its error shows again at the next query.

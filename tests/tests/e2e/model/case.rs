@@ -92,7 +92,8 @@ impl House {
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'model'";
         self.client.execute(end, &[]).await.unwrap();
-        let truncate = "TRUNCATE longshore.task, longshore.file, longshore.attempt, longshore.file_load, reporting.model";
+        let truncate = "TRUNCATE longshore.task, longshore.file, longshore.attempt, longshore.file_load, longshore.after_load,
+                        reporting.model";
         self.client.batch_execute(truncate).await.unwrap();
     }
 }

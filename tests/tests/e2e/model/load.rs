@@ -88,6 +88,7 @@ fn file_load(file_id: i64) -> FileLoad {
         bytes_read,
         first_block,
         end_block,
+        file_changed_time: None,
     }
 }
 

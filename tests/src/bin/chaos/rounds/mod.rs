@@ -1,5 +1,6 @@
 //! The rounds, one module a kind of fault.
 
+mod after_load;
 mod alter;
 mod broker;
 mod database;
@@ -37,6 +38,8 @@ pub(crate) enum Round {
     Alter,
     /// Workers see an empty folder where their mount is missing
     Mount,
+    /// Loaded files are deleted and moved while writers pause, Postgres crashes or fails over; not with --quick
+    AfterLoad,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -45,7 +48,7 @@ impl Round {
     /// Those of a run that names none.
     pub(crate) fn of_a_run(is_full: bool) -> Vec<Self> {
         let mut rounds = Self::value_variants().to_vec();
-        rounds.retain(|round| is_full || *round != Self::Long);
+        rounds.retain(|round| is_full || !matches!(round, Self::Long | Self::AfterLoad));
         rounds
     }
 
@@ -65,6 +68,7 @@ impl Round {
             Self::Discovery => discovery::run(world).await,
             Self::Alter => alter::run(world).await,
             Self::Mount => mount::run(world).await,
+            Self::AfterLoad => Ok(after_load::run(world).await),
             Self::Long => long::run(world).await,
         }
     }
