@@ -43,6 +43,19 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example, or they are not all there.
     #[error("the earlier version stays, because its rows cannot be removed")]
     EarlierIsHeld(#[source] RemovalError),
+    /// It would take the place of far more rows.
+    #[error(
+        "it has {rows} rows and the earlier version {earlier_rows}, of which discovery.min_rows_ratio asks for a share of \
+         {min_ratio}; the earlier version stays. If this one is right, `longshore reload FILE` loads it"
+    )]
+    TooFewRows {
+        /// Its rows.
+        rows: i64,
+        /// The earlier version's.
+        earlier_rows: i64,
+        /// What the spec says.
+        min_ratio: f64,
+    },
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
@@ -133,7 +146,9 @@ impl Failure {
                 | StoreError::NotPermitted(_) => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
+            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) | Self::TooFewRows { .. } => {
+                Verdict::CarveOut
+            }
             Self::Database(error) => database_verdict(error),
             Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,

@@ -6,7 +6,7 @@ use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
     dataset::AfterLoad,
     edge,
-    ledger::{self, Claim, PlacesTaken, TaskFile},
+    ledger::{self, Claim, TaskFile},
     store::Store,
     telemetry,
 };
@@ -18,7 +18,7 @@ use crate::{
     large_file,
     outcomes::{FailedFile, FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
-    places,
+    places::{self, Places},
     progress::Progress,
     read::Reading,
     rows::RowPlan,
@@ -33,6 +33,8 @@ pub(crate) struct Committed {
     pub(crate) totals: LoadTotals,
     /// Files that FAILED for good.
     pub(crate) failed_files: usize,
+    /// Those among them that had too few rows to replace the earlier version.
+    too_few_rows: usize,
 }
 
 impl Committed {
@@ -93,12 +95,12 @@ async fn load_without<'a>(
     }
     let (totals, failed) = files;
     let places = places::take(&transaction, files_claim, &failed, progress);
-    let PlacesTaken { kept_out: refused, has_made_room } = places.instrument(info_span!("places")).await?;
+    let Places { kept_out: refused, has_made_room } = places.instrument(info_span!("places")).await?;
     if !refused.is_empty() {
         transaction.rollback().await?;
-        kept_out.extend(refused.into_iter().filter_map(|refused| {
-            let file = claim.files.iter().find(|file| file.id == refused.file_id)?;
-            Some(FailedFile { file, failure: refused.why.into() })
+        kept_out.extend(refused.into_iter().filter_map(|(file_id, failure)| {
+            let file = claim.files.iter().find(|file| file.id == file_id)?;
+            Some(FailedFile { file, failure })
         }));
         return Ok(Tried::KeptOut(kept_out));
     }
@@ -164,7 +166,8 @@ async fn conclude(
     (totals, failed): (LoadTotals, FailedFiles<'_>),
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
-    let committed = Committed { totals, failed_files: failed.len() };
+    let too_few_rows = with_too_few_rows(&failed);
+    let committed = Committed { totals, failed_files: failed.len(), too_few_rows: too_few_rows.len() };
     for FailedFile { file, failure } in &failed {
         warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
     }
@@ -177,6 +180,9 @@ async fn conclude(
     let superseded: Vec<(i64, i64)> = superseded(&failed);
     if !superseded.is_empty() {
         ledger::record_superseded(transaction, &superseded).await?;
+    }
+    if !too_few_rows.is_empty() {
+        ledger::mark_too_few_rows(transaction, &too_few_rows).await?;
     }
     if !carved.is_empty() {
         let carved: Vec<_> = carved.iter().map(|(file_id, reason)| (*file_id, reason.as_str())).collect();
@@ -203,6 +209,11 @@ fn superseded(failed: &FailedFiles<'_>) -> Vec<(i64, i64)> {
     failed.iter().filter_map(by).collect()
 }
 
+fn with_too_few_rows(failed: &FailedFiles<'_>) -> Vec<i64> {
+    let has_too_few = |failed: &&FailedFile<'_>| matches!(failed.failure, Failure::TooFewRows { .. });
+    failed.iter().filter(has_too_few).map(|failed| failed.file.id).collect()
+}
+
 async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
     async {
         match transaction.commit().await {
@@ -221,4 +232,5 @@ fn count_metrics(dataset: &str, committed: &Committed) {
     metrics.rows_loaded(dataset, totals.rows_loaded);
     metrics.rows_rejected(dataset, totals.rows_rejected);
     metrics.bytes_read(dataset, totals.bytes_read);
+    metrics.files_with_too_few_rows(dataset, committed.too_few_rows as u64);
 }

@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     load::copy_files,
     outcomes::{FailedFile, FailedFiles, LoadTotals},
+    places,
     progress::Progress,
     rows::RowPlan,
 };
@@ -120,7 +121,10 @@ async fn load_in_place<'a>(
     let with_place = files.iter().filter(|file| has_place(file)).map(|file| (*file).clone()).collect();
     let part = claim.with_files(with_place);
     let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone()).await?;
-    if failed.is_empty() {
+    let loaded_files: Vec<&TaskFile> =
+        if failed.is_empty() { part.files.iter().collect() } else { Vec::new() };
+    let too_few = places::with_too_few_rows(transaction, claim, &loaded_files).await?;
+    if failed.is_empty() && too_few.is_empty() {
         transaction.batch_execute("RELEASE SAVEPOINT in_place").await?;
         return Ok((Some(loaded), refused));
     }
@@ -129,5 +133,8 @@ async fn load_in_place<'a>(
         .into_iter()
         .filter_map(|failed| Some(FailedFile { file: file(failed.file.id)?, failure: failed.failure }));
     refused.extend(failed);
+    refused.extend(
+        too_few.into_iter().filter_map(|(id, failure)| Some(FailedFile { file: file(id)?, failure })),
+    );
     Ok((None, refused))
 }

@@ -38,6 +38,13 @@ struct Status {
     queue: Option<QueueCounts>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
+    /// Files that are FAILED because they have too few rows to replace the earlier version.
+    #[serde(skip_serializing_if = "is_none")]
+    too_few_rows: i64,
+}
+
+fn is_none(number: &i64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Serialize)]
@@ -58,9 +65,10 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let client = pool.get().await?;
     let overview = ledger::overview(&client).await?;
     let failing = ledger::failing_datasets(&client).await?.into_iter().map(failing).collect();
+    let too_few_rows = ledger::files_with_too_few_rows(&client).await?;
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing };
+    let status = Status { overview, queue: counts.as_ref().ok().copied(), failing, too_few_rows };
     if args.json {
         output::print_json(&status)?;
     } else {
@@ -91,6 +99,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
     ];
     if after_load.open > 0 {
         lines.push(("after load", vec![("open", after_load.open), ("failing", after_load.failing)]));
+    }
+    if status.too_few_rows > 0 {
+        lines.push(("too few rows", vec![("FAILED files", status.too_few_rows)]));
     }
     if let Some(queue) = status.queue {
         lines.push(("queue", vec![("ready", queue.ready.into()), ("consumers", queue.consumers.into())]));
