@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     progress::Progress,
     rows::{COPY_HEADER, COPY_TRAILER, RowPlan},
+    savepoints::Savepoints,
 };
 
 /// A COPY ends after this many bytes, so that Postgres' errors surface.
@@ -26,6 +27,7 @@ pub(crate) struct TargetTable<'a> {
     /// As Postgres prints it.
     relation: String,
     pub(crate) progress: &'a Progress,
+    savepoints: &'a Savepoints,
     copy_statement: Statement,
 }
 
@@ -35,28 +37,35 @@ impl<'a> TargetTable<'a> {
         spec: &Dataset,
         plan: &RowPlan,
         progress: &'a Progress,
+        savepoints: &'a Savepoints,
     ) -> Result<Self, Failure> {
         let name = ledger::quoted_table(spec);
         let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
         let copy = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
         let copy_statement = transaction.prepare_cached(&copy).await?;
         let relation = spec.target.table_name().to_owned();
-        Ok(Self { transaction, name, relation, progress, copy_statement })
+        Ok(Self { transaction, name, relation, progress, savepoints, copy_statement })
     }
 
     /// Begins a part; gives the table's blocks before it.
     pub(crate) async fn begin_part(&self) -> Result<i64, Failure> {
-        self.moved(ledger::begin_part(self.transaction, &self.name).await?)
+        let has_savepoint = self.savepoints.take();
+        self.moved(ledger::begin_part(self.transaction, &self.name, has_savepoint).await?)
     }
 
     /// Keeps the part; gives the table's blocks with it.
     pub(crate) async fn end_part(&self) -> Result<i64, Failure> {
-        self.moved(ledger::end_part(self.transaction, &self.name).await?)
+        let has_savepoint = self.savepoints.has_one();
+        self.moved(ledger::end_part(self.transaction, &self.name, has_savepoint).await?)
     }
 
-    /// Undoes the part.
+    /// Undoes the part, if it can be undone without the others.
     pub(crate) async fn undo_part(&self) -> Result<(), Failure> {
+        if !self.savepoints.has_one() {
+            return Err(Failure::NoSavepoint);
+        }
         ledger::undo_part(self.transaction).await?;
+        self.savepoints.undone();
         self.progress.step();
         Ok(())
     }

@@ -43,6 +43,9 @@ pub(crate) enum Failure {
     /// The rows that this version would replace are held, by a constraint or a trigger for example, or they are not all there.
     #[error("the earlier version stays, because its rows cannot be removed")]
     EarlierIsHeld(#[source] RemovalError),
+    /// A file of a part without savepoint is to be undone: the load begins again, with more savepoints.
+    #[error("a part of the load that has no savepoint was to be undone")]
+    NoSavepoint,
     /// It would take the place of far more rows.
     #[error(
         "it has {rows} rows and the earlier version {earlier_rows}, of which discovery.min_rows_ratio asks for a share of \
@@ -150,7 +153,7 @@ impl Failure {
                 Verdict::CarveOut
             }
             Self::Database(error) => database_verdict(error),
-            Self::CommitUnknown(_) | Self::Stalled(_) => Verdict::Retry,
+            Self::CommitUnknown(_) | Self::Stalled(_) | Self::NoSavepoint => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,
             Self::Stopped => Verdict::GiveBack,
             Self::Spec(_) | Self::Source(_) | Self::LeftOut { .. } | Self::Fault(_) => Verdict::Fail,

@@ -22,6 +22,7 @@ use crate::{
     progress::Progress,
     read::Reading,
     rows::RowPlan,
+    savepoints::Savepoints,
     small_files::SmallFiles,
     taken_keys,
 };
@@ -52,40 +53,38 @@ pub(crate) async fn load(
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
-    let mut kept_out = FailedFiles::new();
-    // Ends, because each try leaves out more files.
+    let (mut kept_out, mut is_bounded) = (FailedFiles::new(), true);
+    // Ends, because each try leaves out more files, or is the first with a savepoint for each part.
     loop {
-        match load_without(client, claim, kept_out, &plan, &progress).await? {
-            Tried::Committed(committed) => {
+        let savepoints = if is_bounded { Savepoints::bounded() } else { Savepoints::unbounded() };
+        match load_without(client, claim, &mut kept_out, &plan, &progress, &savepoints).await {
+            Ok(Some(committed)) => {
                 count_metrics(&claim.spec.name, &committed);
                 return Ok(committed);
             }
-            Tried::KeptOut(files) => kept_out = files,
+            Ok(None) => {}
+            Err(Failure::NoSavepoint) if is_bounded => is_bounded = false,
+            Err(failure) => return Err(failure),
         }
         progress.count_no_more();
     }
 }
 
-enum Tried<'a> {
-    Committed(Committed),
-    /// Files that cannot stay. Nothing of the load is in the database.
-    KeptOut(FailedFiles<'a>),
-}
-
-/// Loads all files but those that cannot stay. If there are more of these than were known, it goes back to the beginning:
-/// what Postgres refuses to remove of the earlier versions, it may refuse to remove of these, too.
+/// Loads all files but those that cannot stay. If there are more of these than were known, it goes back to the beginning and
+/// gives nothing: what Postgres refuses to remove of the earlier versions, it may refuse to remove of these, too.
 async fn load_without<'a>(
     client: &mut ClientWrapper,
     claim: &'a Claim,
-    mut kept_out: FailedFiles<'a>,
+    kept_out: &mut FailedFiles<'a>,
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
-) -> Result<Tried<'a>, Failure> {
-    let others = (!kept_out.is_empty()).then(|| claim.with_files(others(claim, &kept_out)));
+    savepoints: &Savepoints,
+) -> Result<Option<Committed>, Failure> {
+    let others = (!kept_out.is_empty()).then(|| claim.with_files(others(claim, kept_out)));
     let files_claim = others.as_ref().unwrap_or(claim);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let files = copy_files(&transaction, files_claim, plan.clone(), progress.clone())
+    let files = copy_files(&transaction, files_claim, plan.clone(), progress.clone(), savepoints)
         .instrument(info_span!("copy"))
         .await?;
     if edge::is_sabotaged("sabotage::loaded_apart") {
@@ -102,17 +101,17 @@ async fn load_without<'a>(
             let file = claim.files.iter().find(|file| file.id == file_id)?;
             Some(FailedFile { file, failure })
         }));
-        return Ok(Tried::KeptOut(kept_out));
+        return Ok(None);
     }
     let files = (totals, failed, has_made_room);
-    let (totals, mut failed) =
-        taken_keys::try_again(&transaction, files_claim, files, plan, progress).await?;
-    failed.extend(kept_out);
+    let trying = taken_keys::try_again(&transaction, files_claim, files, plan, progress, savepoints);
+    let (totals, mut failed) = trying.await?;
+    failed.extend(std::mem::take(kept_out));
     let committed = conclude(claim, (totals, failed), &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;
     edge::pass("worker::after_commit")?;
-    Ok(Tried::Committed(committed))
+    Ok(Some(committed))
 }
 
 fn others(claim: &Claim, without: &FailedFiles<'_>) -> Vec<TaskFile> {
@@ -126,8 +125,9 @@ pub(crate) async fn copy_files<'a>(
     claim: &'a Claim,
     plan: Arc<RowPlan>,
     progress: Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
-    let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
+    let table = TargetTable::new(transaction, &claim.spec, &plan, &progress, savepoints).await?;
     let store = Store::to_open(&claim.spec).map_err(Failure::Source)?;
     let mut reading = Reading::start(claim, store, plan, progress.clone())?;
     let mut outcomes = Outcomes::new(transaction, claim);

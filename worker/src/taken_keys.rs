@@ -14,6 +14,7 @@ use crate::{
     places,
     progress::Progress,
     rows::RowPlan,
+    savepoints::Savepoints,
 };
 
 /// Each try copies all that is left together: files that push each other out one after another must not go on for ever.
@@ -31,6 +32,7 @@ pub(crate) async fn try_again<'a>(
     (mut totals, failed, mut has_made_room): (LoadTotals, FailedFiles<'a>, bool),
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let (mut waiting, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
         failed.into_iter().partition(|failed| failed.failure.is_key_taken());
@@ -47,7 +49,7 @@ pub(crate) async fn try_again<'a>(
         waiting.sort_by_key(|waiting| !is_replacing(waiting));
         let files: Vec<&TaskFile> = waiting.iter().map(|waiting| waiting.file).collect();
         tried_alone.extend((files.len() == 1).then(|| files[0].id));
-        let trying = load_in_place(transaction, claim, &files, &removal, plan, progress);
+        let trying = load_in_place(transaction, claim, &files, &removal, plan, progress, savepoints);
         let (loaded, refused) = trying.instrument(info_span!("copy_again")).await?;
         let is_refused: HashSet<i64> = refused.iter().map(|refused| refused.file.id).collect();
         let (by_key, others): (FailedFiles<'a>, FailedFiles<'a>) =
@@ -68,7 +70,7 @@ pub(crate) async fn try_again<'a>(
             continue;
         }
         let (loaded, refused) =
-            load_in_place(transaction, claim, &[waiting.file], &removal, plan, progress).await?;
+            load_in_place(transaction, claim, &[waiting.file], &removal, plan, progress, savepoints).await?;
         totals.add(loaded.unwrap_or_default());
         failed.extend(refused);
     }
@@ -105,6 +107,7 @@ async fn load_in_place<'a>(
     removal: &RemovalFrom<'_>,
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(Option<LoadTotals>, FailedFiles<'a>), Failure> {
     let file = |id: i64| files.iter().copied().find(|file| file.id == id);
     let on_change = claim.spec.discovery.on_change;
@@ -120,7 +123,7 @@ async fn load_in_place<'a>(
     let has_place = |file: &TaskFile| !refused.iter().any(|refused| refused.file.id == file.id);
     let with_place = files.iter().filter(|file| has_place(file)).map(|file| (*file).clone()).collect();
     let part = claim.with_files(with_place);
-    let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone()).await?;
+    let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone(), savepoints).await?;
     let loaded_files: Vec<&TaskFile> =
         if failed.is_empty() { part.files.iter().collect() } else { Vec::new() };
     let too_few = places::with_too_few_rows(transaction, claim, &loaded_files).await?;

@@ -55,25 +55,31 @@ pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
 }
 
-/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far (`None` only if
+/// Begins a part of a load, which can be undone without the rest if it has a savepoint; gives the table's blocks so far (`None` only if
 /// Postgres answers without a number). What is loaded after this lies in later blocks, or in free space of earlier ones.
 pub async fn begin_part(
     transaction: &Transaction<'_>,
     table: &str,
+    has_savepoint: bool,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
     // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
-    blocks_after(transaction, "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part", table).await
+    let statements = match has_savepoint {
+        true => "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part;",
+        false => "SET CONSTRAINTS ALL IMMEDIATE;",
+    };
+    blocks_after(transaction, statements, table).await
 }
 
 /// Keeps the part; gives the table's blocks with it.
 pub async fn end_part(
     transaction: &Transaction<'_>,
     table: &str,
+    has_savepoint: bool,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    blocks_after(transaction, "RELEASE SAVEPOINT part", table).await
+    blocks_after(transaction, if has_savepoint { "RELEASE SAVEPOINT part;" } else { "" }, table).await
 }
 
-/// Undoes the part.
+/// Undoes the part, which has a savepoint.
 pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
     transaction.batch_execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await
 }
@@ -81,11 +87,11 @@ pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgr
 /// Both in one round trip: small files have many parts.
 async fn blocks_after(
     transaction: &Transaction<'_>,
-    statement: &str,
+    statements: &str,
     table: &str,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
     let blocks = format!(
-        "{statement}; SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        "{statements} SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
         escape_literal(table)
     );
     let messages = transaction.simple_query(&blocks).await?;

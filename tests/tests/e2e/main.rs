@@ -30,6 +30,7 @@ mod public_data;
 mod publishing;
 mod rejects;
 mod s3;
+mod savepoints;
 mod scans;
 mod secrets;
 mod slow_removal;

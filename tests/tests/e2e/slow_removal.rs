@@ -55,11 +55,11 @@ async fn an_index_on_the_file_finds_its_rows_without_reading_the_table() {
     scan_and_load(&stage).await;
     eventually("the new counts", || async { stage.number(counted).await == changes + 100 + 2 }).await;
     let after = stage.number(read).await;
-    assert!(after - before < 1000, "{} blocks", after - before);
+    assert!(after - before < 300, "{} blocks", after - before);
     assert_eq!(stage.number("SELECT count(*) FROM reporting.loan_applications WHERE _file_id > 0").await, 2);
 }
 
-/// Where a sample finds rows, only their partition is read.
+/// Where a sample finds rows, only their partition is read, but for the sample.
 #[tokio::test]
 async fn rows_of_one_partition_are_found_without_reading_the_others() {
     let stage = Stage::with_loans().await;
@@ -68,7 +68,7 @@ async fn rows_of_one_partition_are_found_without_reading_the_others() {
         CREATE TABLE reporting.loan_applications (LIKE reporting.undivided INCLUDING ALL)
             PARTITION BY RANGE (application_id);"
         .to_owned();
-    for partition in 0..8 {
+    for partition in 0..10 {
         let (first, end) = (partition * 100_000, (partition + 1) * 100_000);
         divide.push_str(&format!(
             "CREATE TABLE reporting.loans_{partition} PARTITION OF reporting.loan_applications
@@ -77,7 +77,7 @@ async fn rows_of_one_partition_are_found_without_reading_the_others() {
     }
     divide.push_str(
         "INSERT INTO reporting.loan_applications (application_id, _file_id, _line)
-             SELECT 4 * number, -1, 1 FROM generate_series(0, 199999) AS number",
+             SELECT 4 * number, -1, 1 FROM generate_series(0, 249999) AS number",
     );
     client.batch_execute(&divide).await.unwrap();
     // Enough pages that a sample of every twentieth hits one of them.
@@ -87,15 +87,16 @@ async fn rows_of_one_partition_are_found_without_reading_the_others() {
                   FROM pg_partition_tree('reporting.loan_applications')";
     let blocks = stage.number(blocks).await;
     assert!(blocks > 16_384, "{blocks}");
-    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables WHERE relname LIKE 'loans\\__'";
+    let read = "SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables
+                WHERE relname LIKE 'loans\\__' AND relname <> 'loans_3'";
     let counted = "SELECT sum(n_tup_ins + n_tup_del) FROM pg_stat_user_tables WHERE relname LIKE 'loans\\__'";
-    let changes = 200_000 + 4000;
+    let changes = 250_000 + 4000;
     eventually("the counts so far", || async { stage.number(counted).await == changes }).await;
     let before = stage.number(read).await;
     stage.put("a.csv", loan_file(700_001..=700_002));
     scan_and_load(&stage).await;
     eventually("the new counts", || async { stage.number(counted).await == changes + 4000 + 2 }).await;
     let after = stage.number(read).await;
-    assert!(after - before < blocks / 2, "{} of {blocks} blocks", after - before);
+    assert!(after - before < blocks / 8, "{} of {blocks} blocks", after - before);
     assert_eq!(stage.number("SELECT count(*) FROM reporting.loan_applications WHERE _file_id > 0").await, 2);
 }
