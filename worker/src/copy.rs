@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     progress::Progress,
     rows::{COPY_HEADER, COPY_TRAILER, RowPlan},
+    savepoints::Savepoints,
 };
 
 /// A COPY ends after this many bytes, so that Postgres' errors surface.
@@ -32,6 +33,7 @@ pub(crate) struct TargetTable<'a> {
     /// As Postgres prints it.
     relation: String,
     pub(crate) progress: &'a Progress,
+    savepoints: &'a Savepoints,
     copy_statement: Statement,
 }
 
@@ -41,6 +43,7 @@ impl<'a> TargetTable<'a> {
         spec: &'a Dataset,
         plan: &RowPlan,
         progress: &'a Progress,
+        savepoints: &'a Savepoints,
     ) -> Result<Self, Failure> {
         let name = ledger::quoted_table(spec);
         let columns: Vec<String> = plan.target_columns().into_iter().map(escape_identifier).collect();
@@ -48,17 +51,18 @@ impl<'a> TargetTable<'a> {
         let copy_statement = transaction.prepare_cached(&copy).await.map_err(Failure::before_rows)?;
         let relation = spec.target.table_name().to_owned();
         let is_checked = AtomicBool::new(false);
-        Ok(Self { transaction, spec, is_checked, name, relation, progress, copy_statement })
+        Ok(Self { transaction, spec, is_checked, name, relation, progress, savepoints, copy_statement })
     }
 
     /// Begins a part; gives the table's blocks before it. The first one locks the table and compares it with the spec, in the same
     /// round trip: nothing is sent to a table that would take the values for others.
     pub(crate) async fn begin_part(&self) -> Result<i64, Failure> {
+        let has_savepoint = self.savepoints.take();
         if self.is_checked.load(Ordering::Relaxed) {
-            let begun = ledger::begin_part(self.transaction, &self.name).await;
+            let begun = ledger::begin_part(self.transaction, &self.name, has_savepoint).await;
             return self.moved(begun.map_err(Failure::before_rows)?);
         }
-        let begun = ledger::begin_first_part(self.transaction, &self.name).await;
+        let begun = ledger::begin_first_part(self.transaction, &self.name, has_savepoint).await;
         let (blocks, shape) = begun.map_err(Failure::before_rows)?;
         if let Some(misfit) = shape.misfit(self.spec) {
             return Err(Failure::Misfit(misfit));
@@ -69,12 +73,17 @@ impl<'a> TargetTable<'a> {
 
     /// Keeps the part; gives the table's blocks with it.
     pub(crate) async fn end_part(&self) -> Result<i64, Failure> {
-        self.moved(ledger::end_part(self.transaction, &self.name).await?)
+        let has_savepoint = self.savepoints.has_one();
+        self.moved(ledger::end_part(self.transaction, &self.name, has_savepoint).await?)
     }
 
-    /// Undoes the part.
+    /// Undoes the part, if it can be undone without the others.
     pub(crate) async fn undo_part(&self) -> Result<(), Failure> {
+        if !self.savepoints.has_one() {
+            return Err(Failure::NoSavepoint);
+        }
         ledger::undo_part(self.transaction).await?;
+        self.savepoints.undone();
         self.progress.step();
         Ok(())
     }

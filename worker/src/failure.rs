@@ -60,6 +60,22 @@ pub(crate) enum Failure {
     /// Postgres met the same internal error with every file of the task.
     #[error("Postgres met an internal error with every file of the task")]
     Internal(#[source] tokio_postgres::Error),
+    /// A file of a part without savepoint is to be undone: the load begins again, with more savepoints.
+    #[error("a part of the load that has no savepoint was to be undone")]
+    NoSavepoint,
+    /// It would take the place of far more rows.
+    #[error(
+        "it has {rows} rows and the earlier version {earlier_rows}, of which discovery.min_rows_ratio asks for a share of \
+         {min_ratio}; the earlier version stays. If this one is right, `longshore reload FILE` loads it"
+    )]
+    TooFewRows {
+        /// Its rows.
+        rows: i64,
+        /// The earlier version's.
+        earlier_rows: i64,
+        /// What the spec says.
+        min_ratio: f64,
+    },
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[source] tokio_postgres::Error),
@@ -192,16 +208,20 @@ impl Failure {
                 | StoreError::BehindLink => Verdict::CarveOut,
                 StoreError::Unavailable(_) => Verdict::Retry,
             },
-            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) => Verdict::CarveOut,
+            Self::Row { .. } | Self::Superseded { .. } | Self::EarlierIsHeld(_) | Self::TooFewRows { .. } => {
+                Verdict::CarveOut
+            }
             Self::Misfit(_) | Self::WholeTable(_) => Verdict::Wait,
             Self::Database(error)
                 if !database::is_transient(error) && !database::is_of_another_schema(error) =>
             {
                 Verdict::Fail
             }
-            Self::Database(_) | Self::Internal(_) | Self::CommitUnknown(_) | Self::Stalled(_) => {
-                Verdict::Retry
-            }
+            Self::Database(_)
+            | Self::Internal(_)
+            | Self::CommitUnknown(_)
+            | Self::Stalled(_)
+            | Self::NoSavepoint => Verdict::Retry,
             Self::DiskFull(_) => Verdict::RetryRarely,
             Self::NoFileIsThere { .. } => Verdict::Retry,
             Self::Fenced => Verdict::LeaveAlone,

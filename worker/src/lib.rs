@@ -22,6 +22,7 @@ mod places;
 mod progress;
 mod read;
 pub mod rows;
+mod savepoints;
 mod service;
 mod settle;
 mod small_files;

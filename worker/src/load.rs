@@ -6,7 +6,7 @@ use deadpool_postgres::{ClientWrapper, Transaction};
 use longshore_common::{
     dataset::AfterLoad,
     edge,
-    ledger::{self, Claim, PlacesTaken, TaskFile},
+    ledger::{self, Claim, TaskFile},
     store::Store,
     telemetry,
 };
@@ -18,10 +18,11 @@ use crate::{
     large_file,
     outcomes::{self, FailedFile, FailedFiles, LoadTotals, Outcomes},
     parcel::Parcel,
-    places,
+    places::{self, Places},
     progress::Progress,
     read::Reading,
     rows::RowPlan,
+    savepoints::Savepoints,
     small_files::SmallFiles,
     taken_keys,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Committed {
     pub(crate) totals: LoadTotals,
     /// Files that FAILED for good, or are to be tried again by themselves.
     pub(crate) failed_files: usize,
+    /// Those among them that had too few rows to replace the earlier version.
+    too_few_rows: usize,
 }
 
 impl Committed {
@@ -50,40 +53,38 @@ pub(crate) async fn load(
     progress: Arc<Progress>,
 ) -> Result<Committed, Failure> {
     let plan = Arc::new(RowPlan::compile(&claim.spec)?);
-    let mut kept_out = FailedFiles::new();
-    // Ends, because each try leaves out more files.
+    let (mut kept_out, mut is_bounded) = (FailedFiles::new(), true);
+    // Ends, because each try leaves out more files, or is the first with a savepoint for each part.
     loop {
-        match load_without(client, claim, kept_out, &plan, &progress).await? {
-            Tried::Committed(committed) => {
+        let savepoints = if is_bounded { Savepoints::bounded() } else { Savepoints::unbounded() };
+        match load_without(client, claim, &mut kept_out, &plan, &progress, &savepoints).await {
+            Ok(Some(committed)) => {
                 count_metrics(&claim.spec.name, &committed);
                 return Ok(committed);
             }
-            Tried::KeptOut(files) => kept_out = files,
+            Ok(None) => {}
+            Err(Failure::NoSavepoint) if is_bounded => is_bounded = false,
+            Err(failure) => return Err(failure),
         }
         progress.count_no_more();
     }
 }
 
-enum Tried<'a> {
-    Committed(Committed),
-    /// Files that cannot stay. Nothing of the load is in the database.
-    KeptOut(FailedFiles<'a>),
-}
-
-/// Loads all files but those that cannot stay. If there are more of these than were known, it goes back to the beginning:
-/// what Postgres refuses to remove of the earlier versions, it may refuse to remove of these, too.
+/// Loads all files but those that cannot stay. If there are more of these than were known, it goes back to the beginning and
+/// gives nothing: what Postgres refuses to remove of the earlier versions, it may refuse to remove of these, too.
 async fn load_without<'a>(
     client: &mut ClientWrapper,
     claim: &'a Claim,
-    mut kept_out: FailedFiles<'a>,
+    kept_out: &mut FailedFiles<'a>,
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
-) -> Result<Tried<'a>, Failure> {
-    let others = (!kept_out.is_empty()).then(|| claim.with_files(others(claim, &kept_out)));
+    savepoints: &Savepoints,
+) -> Result<Option<Committed>, Failure> {
+    let others = (!kept_out.is_empty()).then(|| claim.with_files(others(claim, kept_out)));
     let files_claim = others.as_ref().unwrap_or(claim);
     let mut transaction = client.transaction().await?;
     edge::pass("worker::after_begin")?;
-    let mut files = copy_files(&transaction, files_claim, plan.clone(), progress.clone())
+    let mut files = copy_files(&transaction, files_claim, plan.clone(), progress.clone(), savepoints)
         .instrument(info_span!("copy"))
         .await?;
     outcomes::give_back_what_all_meet(files.0, &mut files.1)?;
@@ -95,24 +96,24 @@ async fn load_without<'a>(
     }
     let (totals, failed) = files;
     let places = places::take(&transaction, files_claim, &failed, progress);
-    let PlacesTaken { kept_out: refused, has_made_room } = places.instrument(info_span!("places")).await?;
+    let Places { kept_out: refused, has_made_room } = places.instrument(info_span!("places")).await?;
     if !refused.is_empty() {
         transaction.rollback().await?;
-        kept_out.extend(refused.into_iter().filter_map(|refused| {
-            let file = claim.files.iter().find(|file| file.id == refused.file_id)?;
-            Some(FailedFile { file, failure: refused.why.into() })
+        kept_out.extend(refused.into_iter().filter_map(|(file_id, failure)| {
+            let file = claim.files.iter().find(|file| file.id == file_id)?;
+            Some(FailedFile { file, failure })
         }));
-        return Ok(Tried::KeptOut(kept_out));
+        return Ok(None);
     }
     let files = (totals, failed, has_made_room);
-    let (totals, mut failed) =
-        taken_keys::try_again(&transaction, files_claim, files, plan, progress).await?;
-    failed.extend(kept_out);
+    let trying = taken_keys::try_again(&transaction, files_claim, files, plan, progress, savepoints);
+    let (totals, mut failed) = trying.await?;
+    failed.extend(std::mem::take(kept_out));
     let committed = conclude(claim, (totals, failed), &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;
     edge::pass("worker::after_commit")?;
-    Ok(Tried::Committed(committed))
+    Ok(Some(committed))
 }
 
 fn others(claim: &Claim, without: &FailedFiles<'_>) -> Vec<TaskFile> {
@@ -126,8 +127,9 @@ pub(crate) async fn copy_files<'a>(
     claim: &'a Claim,
     plan: Arc<RowPlan>,
     progress: Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
-    let table = TargetTable::new(transaction, &claim.spec, &plan, &progress).await?;
+    let table = TargetTable::new(transaction, &claim.spec, &plan, &progress, savepoints).await?;
     let store = Store::to_open(&claim.spec, claim.source_mark.as_deref()).map_err(Failure::Source)?;
     let mut reading = Reading::start(claim, store, plan, progress.clone())?;
     let mut outcomes = Outcomes::new(transaction, claim);
@@ -178,7 +180,8 @@ async fn conclude(
     (totals, failed): (LoadTotals, FailedFiles<'_>),
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
-    let committed = Committed { totals, failed_files: failed.len() };
+    let too_few_rows = with_too_few_rows(&failed);
+    let committed = Committed { totals, failed_files: failed.len(), too_few_rows: too_few_rows.len() };
     let (set_aside, failed): (FailedFiles<'_>, FailedFiles<'_>) =
         failed.into_iter().partition(|failed| failed.failure.verdict() == Verdict::SetAside);
     for FailedFile { file, failure } in &failed {
@@ -205,6 +208,9 @@ async fn conclude(
     let superseded: Vec<(i64, i64)> = superseded(&failed);
     if !superseded.is_empty() {
         ledger::record_superseded(transaction, &superseded).await?;
+    }
+    if !too_few_rows.is_empty() {
+        ledger::mark_too_few_rows(transaction, &too_few_rows).await?;
     }
     if !carved.is_empty() {
         let carved: Vec<_> = carved.iter().map(|(file_id, reason)| (*file_id, reason.as_str())).collect();
@@ -239,6 +245,11 @@ fn superseded(failed: &FailedFiles<'_>) -> Vec<(i64, i64)> {
     failed.iter().filter_map(by).collect()
 }
 
+fn with_too_few_rows(failed: &FailedFiles<'_>) -> Vec<i64> {
+    let has_too_few = |failed: &&FailedFile<'_>| matches!(failed.failure, Failure::TooFewRows { .. });
+    failed.iter().filter(has_too_few).map(|failed| failed.file.id).collect()
+}
+
 async fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
     async {
         match transaction.commit().await {
@@ -257,4 +268,5 @@ fn count_metrics(dataset: &str, committed: &Committed) {
     metrics.rows_loaded(dataset, totals.rows_loaded);
     metrics.rows_rejected(dataset, totals.rows_rejected);
     metrics.bytes_read(dataset, totals.bytes_read);
+    metrics.files_with_too_few_rows(dataset, committed.too_few_rows as u64);
 }

@@ -11,8 +11,10 @@ use crate::{
     failure::Failure,
     load::copy_files,
     outcomes::{FailedFile, FailedFiles, LoadTotals},
+    places,
     progress::Progress,
     rows::RowPlan,
+    savepoints::Savepoints,
 };
 
 /// Each try copies all that is left together: files that push each other out one after another must not go on for ever.
@@ -30,6 +32,7 @@ pub(crate) async fn try_again<'a>(
     (mut totals, failed, mut has_made_room): (LoadTotals, FailedFiles<'a>, bool),
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(LoadTotals, FailedFiles<'a>), Failure> {
     let (mut waiting, mut failed): (FailedFiles<'a>, FailedFiles<'a>) =
         failed.into_iter().partition(|failed| failed.failure.is_key_taken());
@@ -46,7 +49,7 @@ pub(crate) async fn try_again<'a>(
         waiting.sort_by_key(|waiting| !is_replacing(waiting));
         let files: Vec<&TaskFile> = waiting.iter().map(|waiting| waiting.file).collect();
         tried_alone.extend((files.len() == 1).then(|| files[0].id));
-        let trying = load_in_place(transaction, claim, &files, &removal, plan, progress);
+        let trying = load_in_place(transaction, claim, &files, &removal, plan, progress, savepoints);
         let (loaded, refused) = trying.instrument(info_span!("copy_again")).await?;
         let is_refused: HashSet<i64> = refused.iter().map(|refused| refused.file.id).collect();
         let (by_key, others): (FailedFiles<'a>, FailedFiles<'a>) =
@@ -67,7 +70,7 @@ pub(crate) async fn try_again<'a>(
             continue;
         }
         let (loaded, refused) =
-            load_in_place(transaction, claim, &[waiting.file], &removal, plan, progress).await?;
+            load_in_place(transaction, claim, &[waiting.file], &removal, plan, progress, savepoints).await?;
         totals.add(loaded.unwrap_or_default());
         failed.extend(refused);
     }
@@ -104,6 +107,7 @@ async fn load_in_place<'a>(
     removal: &RemovalFrom<'_>,
     plan: &Arc<RowPlan>,
     progress: &Arc<Progress>,
+    savepoints: &Savepoints,
 ) -> Result<(Option<LoadTotals>, FailedFiles<'a>), Failure> {
     let file = |id: i64| files.iter().copied().find(|file| file.id == id);
     let on_change = claim.spec.discovery.on_change;
@@ -119,8 +123,11 @@ async fn load_in_place<'a>(
     let has_place = |file: &TaskFile| !refused.iter().any(|refused| refused.file.id == file.id);
     let with_place = files.iter().filter(|file| has_place(file)).map(|file| (*file).clone()).collect();
     let part = claim.with_files(with_place);
-    let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone()).await?;
-    if failed.is_empty() {
+    let (loaded, failed) = copy_files(transaction, &part, plan.clone(), progress.clone(), savepoints).await?;
+    let loaded_files: Vec<&TaskFile> =
+        if failed.is_empty() { part.files.iter().collect() } else { Vec::new() };
+    let too_few = places::with_too_few_rows(transaction, claim, &loaded_files).await?;
+    if failed.is_empty() && too_few.is_empty() {
         transaction.batch_execute("RELEASE SAVEPOINT in_place").await?;
         return Ok((Some(loaded), refused));
     }
@@ -129,5 +136,8 @@ async fn load_in_place<'a>(
         .into_iter()
         .filter_map(|failed| Some(FailedFile { file: file(failed.file.id)?, failure: failed.failure }));
     refused.extend(failed);
+    refused.extend(
+        too_few.into_iter().filter_map(|(id, failure)| Some(FailedFile { file: file(id)?, failure })),
+    );
     Ok((None, refused))
 }

@@ -43,6 +43,13 @@ struct Status {
     failing: Vec<Failing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<WaitingDataset>,
+    /// Files that are FAILED because they have too few rows to replace the earlier version.
+    #[serde(skip_serializing_if = "is_none")]
+    too_few_rows: i64,
+}
+
+fn is_none(number: &i64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Serialize)]
@@ -65,9 +72,11 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let broker_alarm_since = ledger::broker_alarm_since(&client).await?;
     let failing = ledger::failing_datasets(&client).await?.into_iter().map(failing).collect();
     let waiting = ledger::waiting_datasets(&client).await?;
+    let too_few_rows = ledger::files_with_too_few_rows(&client).await?;
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let status = Status { overview, queue: counts.as_ref().ok().copied(), broker_alarm_since, failing, waiting };
+    let queue_counts = counts.as_ref().ok().copied();
+    let status = Status { overview, queue: queue_counts, broker_alarm_since, failing, waiting, too_few_rows };
     if args.json {
         output::print_json(&status)?;
     } else {
@@ -98,6 +107,9 @@ fn print(status: &Status) -> anyhow::Result<()> {
     ];
     if after_load.open > 0 {
         lines.push(("after load", vec![("open", after_load.open), ("failing", after_load.failing)]));
+    }
+    if status.too_few_rows > 0 {
+        lines.push(("too few rows", vec![("FAILED files", status.too_few_rows)]));
     }
     if let Some(queue) = status.queue {
         lines.push(("queue", vec![("ready", queue.ready.into()), ("consumers", queue.consumers.into())]));

@@ -77,6 +77,10 @@ pub struct Discovery {
     pub lookback: HumanDuration,
     /// What becomes of new content under a URI whose earlier version is loaded.
     pub on_change: OnChange,
+    /// Share of the earlier version's rows that a new version must have to take its place; any, if there is none. Only with
+    /// [`OnChange::Replace`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_rows_ratio: Option<f64>,
     /// Follow symbolic links, also out of the source; local folders only.
     pub follow_links: bool,
     /// Folders below the source, by the time of their files: a scan lists only those from watermark − lookback to now.
@@ -174,6 +178,7 @@ impl Default for Discovery {
             settle: HumanDuration(Duration::from_secs(5)),
             lookback: HumanDuration(Duration::from_secs(24 * 3600)),
             on_change: OnChange::default(),
+            min_rows_ratio: None,
             follow_links: false,
             partition: Partition::default(),
             audit: checked_cron("0 3 * * *"),
@@ -246,6 +251,14 @@ impl Dataset {
             let message =
                 "must be at least `discovery.settle`, or files that were settling are never compared again";
             return Err(("discovery.lookback", message.to_owned()));
+        }
+        if self.discovery.min_rows_ratio.is_some_and(|ratio| !(ratio > 0.0 && ratio <= 1.0)) {
+            let message =
+                "allowed is above 0.0, up to 1.0; without the key, a new version may have any number of rows";
+            return Err(("discovery.min_rows_ratio", message.to_owned()));
+        }
+        if self.discovery.min_rows_ratio.is_some() && self.discovery.on_change != OnChange::Replace {
+            return Err(("discovery.min_rows_ratio", "goes only with `on_change = \"replace\"`".to_owned()));
         }
         if self.discovery.follow_links && source::BucketSource::parse(&self.source).is_some() {
             let message = "a bucket has no links: remove the key, or take a `file://` source";

@@ -9,6 +9,7 @@ mod apply;
 mod audits;
 mod claims;
 mod datasets;
+mod few_rows;
 mod files;
 mod history;
 mod installation;
@@ -55,6 +56,7 @@ pub use datasets::{
     DatasetSummary, StoredDataset, UnreadableSpec, current_dataset, dataset_names, dataset_summaries,
     datasets,
 };
+pub use few_rows::{TooFewRows, files_with_too_few_rows, mark_too_few_rows, with_too_few_rows};
 pub use files::{Comparison, REFUSED_CHANGE, compare_and_enlist};
 pub use history::{
     AttemptRecord, FileVersion, History, LastLook, NewerVersion, Subject, TableWait, TaskHistory,

@@ -6,7 +6,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use thiserror::Error;
 use tokio_postgres::{SimpleQueryMessage, Transaction, error::SqlState};
 
-use super::target_shape::{BEGIN_PART, Lack, TableShape, catalog_type};
+use super::target_shape::{Lack, TableShape, begin_part_sql, catalog_type};
 use crate::dataset::{Column, Dataset, FILE_ID_COLUMN, LINE_COLUMN};
 
 /// What became of the target table.
@@ -74,24 +74,26 @@ pub fn quoted_table(spec: &Dataset) -> String {
     format!("reporting.{}", escape_identifier(spec.target.table_name()))
 }
 
-/// Begins a part of a load, which can be undone without the rest; gives the table's blocks so far (`None` only if
+/// Begins a part of a load, which can be undone without the rest if it has a savepoint; gives the table's blocks so far (`None` only if
 /// Postgres answers without a number). What is loaded after this lies in later blocks, or in free space of earlier ones.
 pub async fn begin_part(
     transaction: &Transaction<'_>,
     table: &str,
+    has_savepoint: bool,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    blocks_after(transaction, BEGIN_PART, table).await
+    blocks_after(transaction, begin_part_sql(has_savepoint), table).await
 }
 
 /// Keeps the part; gives the table's blocks with it.
 pub async fn end_part(
     transaction: &Transaction<'_>,
     table: &str,
+    has_savepoint: bool,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    blocks_after(transaction, "RELEASE SAVEPOINT part", table).await
+    blocks_after(transaction, if has_savepoint { "RELEASE SAVEPOINT part;" } else { "" }, table).await
 }
 
-/// Undoes the part.
+/// Undoes the part, which has a savepoint.
 pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
     transaction.batch_execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await
 }
@@ -99,11 +101,11 @@ pub async fn undo_part(transaction: &Transaction<'_>) -> Result<(), tokio_postgr
 /// Both in one round trip: small files have many parts.
 pub(super) async fn blocks_after(
     transaction: &Transaction<'_>,
-    statement: &str,
+    statements: &str,
     table: &str,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
     let blocks = format!(
-        "{statement}; SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        "{statements} SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
         escape_literal(table)
     );
     let messages = transaction.simple_query(&blocks).await?;

@@ -57,9 +57,10 @@ fn query(table: &str) -> String {
 pub async fn begin_first_part(
     transaction: &deadpool_postgres::Transaction<'_>,
     table: &str,
+    has_savepoint: bool,
 ) -> Result<(Option<i64>, TableShape), Error> {
     let statement = transaction.prepare_cached(&query(table)).await?;
-    let begin = format!("LOCK TABLE ONLY {table} IN ROW EXCLUSIVE MODE; {BEGIN_PART}");
+    let begin = format!("LOCK TABLE ONLY {table} IN ROW EXCLUSIVE MODE; {}", begin_part_sql(has_savepoint));
     let beginning = blocks_after(transaction, &begin, table);
     let reading = transaction.query(&statement, &[]);
     // Polled in this order, and so sent in it.
@@ -67,8 +68,14 @@ pub async fn begin_first_part(
     Ok((blocks?, TableShape::of(&rows?)?))
 }
 
-// A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
-pub(super) const BEGIN_PART: &str = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part";
+/// The statements that begin a part of a load.
+pub(super) fn begin_part_sql(has_savepoint: bool) -> &'static str {
+    // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
+    match has_savepoint {
+        true => "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part;",
+        false => "SET CONSTRAINTS ALL IMMEDIATE;",
+    }
+}
 
 /// What the spec's table is like, with its partitions, at which loads do not look.
 pub(super) async fn read_shape(client: &impl GenericClient, spec: &Dataset) -> Result<TableShape, Error> {

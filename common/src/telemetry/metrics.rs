@@ -19,6 +19,7 @@ struct Instruments {
     tasks_settled: Counter<u64>,
     rows_loaded: Counter<u64>,
     rows_rejected: Counter<u64>,
+    files_with_too_few_rows: Counter<u64>,
     bytes_read: Counter<u64>,
     load_duration: Histogram<f64>,
 }
@@ -45,6 +46,12 @@ pub(super) fn install(provider: &impl MeterProvider) {
         tasks_settled: counter("longshore.tasks.settled", "{task}", "Attempts that ended, by outcome"),
         rows_loaded: counter("longshore.rows.loaded", "{row}", "Rows committed to target tables"),
         rows_rejected: counter("longshore.rows.rejected", "{row}", "Rows committed to the reject table"),
+        bytes_read: counter("longshore.bytes.read", "By", "Bytes of loaded files, after decompression"),
+        files_with_too_few_rows: counter(
+            "longshore.files.too_few_rows",
+            "{file}",
+            "New versions that FAILED for fewer rows than discovery.min_rows_ratio allows",
+        ),
         bytes_read: counter("longshore.bytes.read", "By", "Bytes of loaded files, after decompression"),
         load_duration: meter
             .f64_histogram("longshore.load.duration")
@@ -83,6 +90,11 @@ impl Metrics {
     /// Counts rows that were committed to the reject table.
     pub fn rows_rejected(self, dataset: &str, rows: u64) {
         self.add(|i| &i.rows_rejected, dataset, rows);
+    }
+
+    /// Counts new versions that had too few rows to take the earlier one's place.
+    pub fn files_with_too_few_rows(self, dataset: &str, files: u64) {
+        self.add(|i| &i.files_with_too_few_rows, dataset, files);
     }
 
     /// Counts bytes of files whose rows were committed, after decompression.
