@@ -1,9 +1,14 @@
 //! Child processes: they end with us, take no settings that we did not give, and say why they failed.
 
-use std::{ffi::OsStr, process::Stdio};
+use std::{ffi::OsStr, process::Stdio, time::Duration};
 
 use anyhow::Context;
 use tokio::process::{Child, Command};
+
+use crate::limit::within;
+
+/// How long a program may take that is measured: the largest of the bench needs some minutes.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Lines of a failed program's messages that are shown.
 const SHOWN_LINES: usize = 20;
@@ -29,7 +34,7 @@ pub fn start(mut command: Command) -> anyhow::Result<Child> {
 
 /// Waits for its end; gives what it printed, and its messages for whoever finds that its work is wrong.
 pub async fn end(child: Child, what: &str) -> anyhow::Result<Printed> {
-    let output = child.wait_with_output().await?;
+    let output = within(what, LONGEST, child.wait_with_output()).await?;
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         anyhow::bail!("{what} failed ({}):\n{}", output.status, last_lines(&messages));

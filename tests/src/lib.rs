@@ -7,6 +7,7 @@
 
 pub mod child;
 mod figures;
+pub mod limit;
 mod loans;
 pub mod otlp;
 mod page;

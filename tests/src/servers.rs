@@ -8,13 +8,18 @@ mod rabbitmq;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use tokio::process::Command;
 
+use crate::limit::within;
+
 use management::Management;
 pub use rabbitmq::QueueState;
+
+/// How long a server may take to end or to come back.
+const STACK_LIMIT: Duration = Duration::from_secs(180);
 
 /// The servers of the stack in whose environment we run.
 pub struct Servers {
@@ -39,15 +44,16 @@ impl Servers {
     async fn stack(&self, command: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let (home, name) = (self.stack_dir.parent(), self.stack_dir.file_name());
         let (home, name) = home.zip(name).context("LONGSHORE_STACK_DIR is no folder of a stack")?;
-        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/stack"))
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/stack"));
+        script
             .arg(command)
             .arg(name)
             .args(arguments)
             .env("LONGSHORE_STACK_HOME", home)
             .stdin(Stdio::null())
-            .output()
-            .await
-            .context("cannot run scripts/stack")?;
+            .kill_on_drop(true);
+        let what = format!("scripts/stack {command} {arguments:?}");
+        let output = within(&what, STACK_LIMIT, script.output()).await.context("cannot run scripts/stack")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "scripts/stack {command} {arguments:?} failed: {}", said.trim());
         Ok(String::from_utf8(output.stdout)?)

@@ -16,7 +16,10 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::process::Process;
+use crate::{
+    limit::{ANSWER_LIMIT, COMMAND_LIMIT, within},
+    process::Process,
+};
 
 /// A database, queue names and a folder of its own.
 pub struct Stage {
@@ -75,7 +78,8 @@ fn binary() -> PathBuf {
 
 /// A connection to Postgres.
 pub async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres answers");
+    let connecting = within("Postgres", ANSWER_LIMIT, tokio_postgres::connect(url, NoTls));
+    let (client, connection) = connecting.await.expect("Postgres answers");
     tokio::spawn(connection);
     client
 }
@@ -215,8 +219,10 @@ impl Stage {
     pub async fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
         let mut command = self.command(arguments);
         command.envs(environment.iter().copied());
-        let running = tokio::task::spawn_blocking(move || command.output());
-        let Output { status, stdout, stderr } = running.await.expect("a thread").expect("the binary starts");
+        let mut command = tokio::process::Command::from(command);
+        let what = format!("longshore {}", arguments.join(" "));
+        let running = within(&what, COMMAND_LIMIT, command.kill_on_drop(true).output());
+        let Output { status, stdout, stderr } = running.await.expect("the command ends");
         Finished {
             code: status.code().unwrap_or(-1),
             stdout: String::from_utf8(stdout).expect("UTF-8"),
@@ -287,15 +293,14 @@ impl Stage {
 
     /// One number from the database.
     pub async fn number(&self, sql: &str) -> i64 {
-        let row =
-            self.client().await.query_one(&format!("SELECT ({sql})::bigint"), &[]).await.expect("a query");
-        row.get(0)
+        let (client, sql) = (self.client().await, format!("SELECT ({sql})::bigint"));
+        within(&sql, COMMAND_LIMIT, client.query_one(&sql, &[])).await.expect("a query").get(0)
     }
 
     /// One column of text from the database.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
-        let rows =
-            self.client().await.query(&format!("SELECT text::text FROM ({sql}) AS t (text)"), &[]).await;
+        let (client, sql) = (self.client().await, format!("SELECT text::text FROM ({sql}) AS t (text)"));
+        let rows = within(&sql, COMMAND_LIMIT, client.query(&sql, &[])).await;
         rows.expect("a query").iter().map(|row| row.get(0)).collect()
     }
 
@@ -313,8 +318,12 @@ impl Stage {
 
     /// Publishes any body to the task queue.
     pub async fn publish(&self, body: &[u8]) {
+        within("RabbitMQ", ANSWER_LIMIT, self.send(body)).await.expect("a message");
+    }
+
+    async fn send(&self, body: &[u8]) -> lapin::Result<()> {
         let connection = self.broker().await;
-        let channel = connection.create_channel().await.expect("a channel");
+        let channel = connection.create_channel().await?;
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         channel
             .basic_publish(
@@ -324,9 +333,8 @@ impl Stage {
                 body,
                 BasicProperties::default(),
             )
-            .await
-            .expect("a message");
-        connection.close(200, "done".into()).await.expect("a farewell");
+            .await?;
+        connection.close(200, "done".into()).await
     }
 
     /// The name of one of this stage's queues, `tasks` or `dead`.
@@ -345,14 +353,18 @@ impl Stage {
     }
 
     async fn queue_counts(&self, queue: &str) -> (u32, u32) {
+        within("RabbitMQ", ANSWER_LIMIT, self.declared(queue)).await.expect("a queue")
+    }
+
+    async fn declared(&self, queue: &str) -> lapin::Result<(u32, u32)> {
         let connection = self.broker().await;
-        let channel = connection.create_channel().await.expect("a channel");
+        let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let declaring = channel.queue_declare(self.queue_name(queue).into(), options, Default::default());
-        let declared = declaring.await.expect("a queue");
+        let declared = declaring.await?;
         let counts = (declared.message_count(), declared.consumer_count());
         let _ = connection.close(200, "done".into()).await;
-        counts
+        Ok(counts)
     }
 
     /// The name of this stage's exchange.
@@ -362,7 +374,8 @@ impl Stage {
 
     /// A connection to the broker.
     pub async fn broker(&self) -> Connection {
-        Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.expect("RabbitMQ answers")
+        let connecting = Connection::connect(&self.amqp_url, ConnectionProperties::default());
+        within("RabbitMQ", ANSWER_LIMIT, connecting).await.expect("RabbitMQ answers")
     }
 
     async fn clean_up(admin_url: &str, amqp_url: &str, name: &str) -> anyhow::Result<()> {
@@ -385,7 +398,8 @@ impl Drop for Stage {
         // A runtime of its own, because the test's may be ending.
         let cleaning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(Self::clean_up(&admin_url, &amqp_url, &name))
+            let cleaning = Self::clean_up(&admin_url, &amqp_url, &name);
+            runtime.block_on(within("the servers", ANSWER_LIMIT, cleaning))
         });
         match cleaning.join() {
             Ok(Ok(())) => {}

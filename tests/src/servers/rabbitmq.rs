@@ -6,6 +6,10 @@ use anyhow::Context;
 use lapin::{Connection, ConnectionProperties};
 
 use super::Servers;
+use crate::limit::within;
+
+/// How long a connection may take that is tried again anyway.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a queue holds right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +111,7 @@ impl Servers {
     pub async fn wait_until_broker_answers(&self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
-            match self.connect_and_leave().await {
+            match self.connect_and_leave(CONNECT_LIMIT).await {
                 Ok(()) => return Ok(()),
                 Err(error) if tokio::time::Instant::now() > deadline => {
                     return Err(error).context("RabbitMQ does not answer");
@@ -117,10 +121,14 @@ impl Servers {
         }
     }
 
-    async fn connect_and_leave(&self) -> lapin::Result<()> {
-        let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
-        let _channel = connection.create_channel().await?;
-        connection.close(200, "done".into()).await
+    /// lapin never answers about some connections that were opened while the broker came up.
+    pub(super) async fn connect_and_leave(&self, limit: Duration) -> anyhow::Result<()> {
+        let there_and_back = async {
+            let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
+            let _channel = connection.create_channel().await?;
+            connection.close(200, "done".into()).await
+        };
+        within("RabbitMQ", limit, there_and_back).await
     }
 
     async fn evaluate(&self, expression: &str) -> anyhow::Result<String> {

@@ -50,6 +50,18 @@ async fn a_queue_says_what_it_holds_right_now_and_can_be_purged_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_broker_that_takes_a_connection_and_never_answers_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let amqp_url = format!("amqp://{}/%2f", silent.local_addr().unwrap());
+    let servers = Servers { amqp_url, ..Servers::from_environment().unwrap() };
+    let limit = std::time::Duration::from_millis(200);
+    let trying = servers.connect_and_leave(limit);
+    let error =
+        tokio::time::timeout(std::time::Duration::from_secs(30), trying).await.expect("an end").unwrap_err();
+    assert!(error.to_string().contains("no answer within 200ms"), "{error:#}");
+}
+
+#[tokio::test]
 async fn connections_are_closed_by_the_name_that_their_client_gave() {
     let servers = Servers::from_environment().unwrap();
     let name = format!("longshore_servers_{}", uuid::Uuid::new_v4().simple());

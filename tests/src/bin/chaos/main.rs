@@ -12,12 +12,14 @@ mod edge;
 mod findings;
 mod manifest;
 mod oracle;
+mod picture;
 mod queue;
 mod report;
 mod rounds;
 mod service;
 mod site;
 mod wait;
+mod watch;
 mod work;
 mod world;
 
@@ -32,6 +34,7 @@ use crate::{
     args::Args,
     findings::Findings,
     rounds::{Round, edges, sabotage},
+    watch::STILL,
     world::{World, lock_stack, workspace},
 };
 
@@ -99,9 +102,13 @@ fn world(args: &Args) -> anyhow::Result<World> {
 async fn all_rounds(world: &World, args: &Args) -> Findings {
     let (beside, alone): (Vec<Round>, Vec<Round>) =
         world.rounds.iter().partition(|round| round.disturbs_nobody());
-    let run = async |round: Round| Findings::of(round.run(world).await, &args::name(&round));
-    let (found, mut findings) =
-        future::join(future::join_all(beside.into_iter().map(run)), all_sabotages(world, args)).await;
+    let run =
+        async |round: Round| Findings::of(watch::over(STILL, round.run(world)).await, &args::name(&round));
+    let sabotages = async {
+        let found = watch::over(STILL, async { Ok(all_sabotages(world, args).await) }).await;
+        Findings::of(found, "the sabotages")
+    };
+    let (found, mut findings) = future::join(future::join_all(beside.into_iter().map(run)), sabotages).await;
     found.into_iter().for_each(|found| findings.add(found));
     for round in alone {
         findings.add(run(round).await);

@@ -5,6 +5,7 @@ use lapin::{
     Connection, ConnectionProperties,
     options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
 };
+use longshore_tests::limit::{ANSWER_LIMIT, within};
 
 /// The queues of one prefix.
 pub(crate) struct TaskQueue {
@@ -32,6 +33,10 @@ impl TaskQueue {
 
     /// Of the queue `tasks` or `dead`; an error if there is no such queue.
     pub(crate) async fn counts(&self, queue: &str) -> anyhow::Result<Counts> {
+        within("RabbitMQ", ANSWER_LIMIT, self.count(queue)).await
+    }
+
+    async fn count(&self, queue: &str) -> anyhow::Result<Counts> {
         let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -45,6 +50,10 @@ impl TaskQueue {
 
     /// Removes exchange and queues.
     pub(crate) async fn remove(&self) -> anyhow::Result<()> {
+        within("RabbitMQ", ANSWER_LIMIT, self.delete()).await
+    }
+
+    async fn delete(&self) -> anyhow::Result<()> {
         let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         for queue in ["tasks", "dead"] {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Context;
-use longshore_tests::Process;
+use longshore_tests::{
+    Process,
+    limit::{ANSWER_LIMIT, COMMAND_LIMIT, within},
+};
 use rand::rngs::StdRng;
 use tokio_postgres::{Client, NoTls};
 use url::Url;
@@ -18,6 +21,7 @@ use crate::{
     queue::TaskQueue,
     service::{Kind, Service},
     wait,
+    watch::{Watch, Watched},
     world::World,
 };
 
@@ -44,6 +48,7 @@ pub(crate) struct Site<'a> {
     /// Of all processes.
     fail_point: Option<String>,
     started: u32,
+    _watch: Watch,
 }
 
 impl<'a> Site<'a> {
@@ -65,6 +70,12 @@ impl<'a> Site<'a> {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let mut database_url = Url::parse(&world.database_url).context("DATABASE_URL")?;
         database_url.set_path(&identifier);
+        let watched = Watched {
+            name: name.to_owned(),
+            database_url: database_url.to_string(),
+            amqp_url: world.amqp_url.clone(),
+            prefix: identifier.clone(),
+        };
         let environment = [
             ("DATABASE_URL", database_url.as_str()),
             ("AMQP_URL", &world.amqp_url),
@@ -80,6 +91,7 @@ impl<'a> Site<'a> {
             environment: Vec::new(),
             fail_point,
             started: 0,
+            _watch: watched.watch(),
         };
         environment.into_iter().for_each(|(variable, value)| site.set(variable, value));
         site.run(&["migrate"]).await?;
@@ -237,8 +249,9 @@ impl<'a> Site<'a> {
     }
 
     async fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = self.command(arguments);
-        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+        let what = format!("longshore {}", arguments.join(" "));
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        within(&what, COMMAND_LIMIT, command.kill_on_drop(true).output()).await
     }
 
     /// A connection to the database, past any proxy.
@@ -261,7 +274,8 @@ impl<'a> Site<'a> {
 
 /// Connects; waits for a server that is coming back.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
-    let connecting = async || Ok(tokio_postgres::connect(url, NoTls).await.ok());
+    let connecting =
+        async || Ok(within("Postgres", ANSWER_LIMIT, tokio_postgres::connect(url, NoTls)).await.ok());
     let (client, connection) = wait::until("Postgres", Duration::from_secs(60), connecting).await?;
     // Its error shows again at the next query.
     tokio::spawn(async move { connection.await.ok() });

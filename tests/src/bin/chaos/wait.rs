@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::watch;
+
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits until `look` gives something; `None` after `limit`.
@@ -14,6 +16,9 @@ pub(crate) async fn within<T>(
     let deadline = Instant::now() + limit;
     loop {
         let found = look().await?;
+        if found.is_some() {
+            watch::step();
+        }
         if found.is_some() || Instant::now() >= deadline {
             return Ok(found);
         }
