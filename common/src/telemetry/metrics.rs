@@ -46,7 +46,6 @@ pub(super) fn install(provider: &impl MeterProvider) {
         tasks_settled: counter("longshore.tasks.settled", "{task}", "Attempts that ended, by outcome"),
         rows_loaded: counter("longshore.rows.loaded", "{row}", "Rows committed to target tables"),
         rows_rejected: counter("longshore.rows.rejected", "{row}", "Rows committed to the reject table"),
-        bytes_read: counter("longshore.bytes.read", "By", "Bytes of loaded files, after decompression"),
         files_with_too_few_rows: counter(
             "longshore.files.too_few_rows",
             "{file}",
