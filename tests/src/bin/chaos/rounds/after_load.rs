@@ -34,6 +34,8 @@ const SETTLE: &str = "300ms";
 const STAY: Duration = Duration::from_secs(8);
 /// How far a replica may lag: files stay for longer.
 const LAG: Duration = Duration::from_secs(20);
+/// Some of a scanner's.
+const TICKS: Duration = Duration::from_secs(4);
 /// How long anything else may take.
 const SOON: Duration = Duration::from_secs(90);
 
@@ -197,6 +199,8 @@ async fn fail_over(site: &mut Site<'_>, url: &str) -> anyhow::Result<(Vec<Servic
     site.feed(&[Size::Small, Size::Small, Size::Large, Size::Small])?;
     let loaded = async || Ok(Work::look(&client, site).await?.is_done().then_some(()));
     wait::until("loads that the replica lacks", SOON, loaded).await?;
+    // Ticks enough for a scanner that would take these files at once.
+    tokio::time::sleep(TICKS).await;
     before.iter_mut().try_for_each(Service::kill)?;
     drop(before);
     anyhow::ensure!(
