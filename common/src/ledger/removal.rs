@@ -9,7 +9,7 @@ use postgres_protocol::escape::escape_literal;
 use thiserror::Error;
 use tokio_postgres::{Transaction, error::SqlState};
 
-use super::{reload::UndoError, row_search::RowSearch};
+use super::{reload::UndoError, row_search::RowSearch, table_shape::TableShape};
 use crate::database;
 
 const NO_REPLICA_IDENTITY: &str = "; the table is in a publication, and nothing would tell subscribers which rows are removed: give it a primary key, or run \
@@ -213,13 +213,14 @@ impl RemovalFrom<'_> {
         file_ids: &[i64],
         may_be_missing: &[i64],
     ) -> Result<Removed, RemovalError> {
-        let loads = transaction
-            .query(
+        let loads = async {
+            let sql =
                 "SELECT file_id, rows_loaded, rows_gone, first_block, end_block FROM longshore.file_load
-                 WHERE file_id = ANY($1) AND removed_time IS NULL AND rows_loaded > 0",
-                &[&file_ids],
-            )
-            .await?;
+                       WHERE file_id = ANY($1) AND removed_time IS NULL AND rows_loaded > 0";
+            transaction.query(sql, &[&file_ids]).await
+        };
+        // Both at once: they cost one wait for the server.
+        let (loads, shape) = tokio::try_join!(loads, TableShape::of(transaction, self.table))?;
         let (mut wanted, mut ranges) = (HashMap::new(), Vec::new());
         for load in &loads {
             let (loaded, gone) = (load.try_get(1)?, load.try_get(2)?);
@@ -229,7 +230,7 @@ impl RemovalFrom<'_> {
         let mut missing = Missing(wanted);
         if !missing.is_empty() {
             let mut search = RowSearch { transaction, removal: self, missing: &mut missing };
-            search.remove(ranges).await?;
+            search.remove(&shape, ranges).await?;
             if !search.missing.is_empty() && search.has_rows().await? {
                 return Err(RemovalError::RowsStay);
             }

@@ -37,8 +37,7 @@ pub(super) struct RowSearch<'a> {
 impl RowSearch<'_> {
     /// Removes what it finds; ends when nothing is missing, or everything was read. `ranges` are the blocks in which loads
     /// put the rows.
-    pub(super) async fn remove(&mut self, ranges: Vec<Range<i64>>) -> Result<(), Error> {
-        let shape = TableShape::of(self.transaction, self.removal.table).await?;
+    pub(super) async fn remove(&mut self, shape: &TableShape, ranges: Vec<Range<i64>>) -> Result<(), Error> {
         let table = self.removal.table;
         if shape.has_file_index {
             return self.remove_where(table, "").await;
@@ -54,7 +53,7 @@ impl RowSearch<'_> {
             }
             self.remove_around_sample(shape.total_blocks).await?;
         }
-        self.walk(&shape).await
+        self.walk(shape).await
     }
 
     /// One statement, so that no row escapes it by moving.
