@@ -226,7 +226,7 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
         Verdict::GiveBack => info!("giving the task back"),
         Verdict::Fail | Verdict::CarveOut => error!("the task FAILED: {}", failure.for_log()),
         Verdict::Retry | Verdict::Wait | Verdict::LeaveAlone => {
-            warn!(outcome, "the load ended early: {}", failure.for_log())
+            warn!(outcome, "the load ended early: {}", failure.for_log());
         }
     }
     let retry_for = shared.config.retry_for;
