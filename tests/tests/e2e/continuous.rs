@@ -219,7 +219,7 @@ async fn a_bucket_is_listed_often_enough_and_so_is_a_folder_whose_links_are_foll
     server.put("harbour", "loans/a.csv", loan_file(1..=2));
     loaded(&stage, 2).await;
     let folder = format!("file://{}", stage.inbox.display());
-    stage.ok(&["dataset", "apply", &spec_with(&stage, &folder, "follow_links = true")]).await;
+    stage.ok(&["dataset", "apply", &spec_with(&stage, &folder, "follow_links = true"), "--new-files"]).await;
     let before = stage.number(SCANS).await;
     eventually("a scan of the folder", || async { stage.number(SCANS).await >= before + 2 }).await;
     let elsewhere = stage.folder().join("elsewhere");

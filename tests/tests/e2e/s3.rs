@@ -128,10 +128,10 @@ async fn files_of_an_earlier_source_in_another_store_load_all_the_same() {
     server.put(BUCKET, "loans/a.csv", loan_file(1..=2));
     stage.scan().await;
     let local = format!("file://{}", stage.inbox.display());
-    stage.ok(&["dataset", "apply", &spec_with(&stage, &local, "")]).await;
+    stage.ok(&["dataset", "apply", &spec_with(&stage, &local, ""), "--new-files"]).await;
     stage.put("b.csv", loan_file(3..=4));
     stage.scan().await;
-    stage.ok(&["dataset", "apply", &spec_with(&stage, "s3://harbour/loans", "")]).await;
+    stage.ok(&["dataset", "apply", &spec_with(&stage, "s3://harbour/loans", ""), "--new-files"]).await;
     stage.drain().await;
     stage.assert_each_loan_once(4).await;
 }
