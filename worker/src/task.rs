@@ -238,7 +238,7 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
         | Verdict::Halve
         | Verdict::Wait
         | Verdict::LeaveAlone => {
-            warn!(outcome, "the load ended early: {}", failure.for_log())
+            warn!(outcome, "the load ended early: {}", failure.for_log());
         }
     }
     let retry_for = shared.config.retry_for;

@@ -70,9 +70,14 @@ pub async fn begin_first_part(
 // A deferred constraint would speak at COMMIT, when nobody can tell whose row it means any more.
 pub(super) const BEGIN_PART: &str = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part";
 
-/// What the spec's table is like.
+/// What the spec's table is like, with its partitions, at which loads do not look.
 pub(super) async fn read_shape(client: &impl GenericClient, spec: &Dataset) -> Result<TableShape, Error> {
-    TableShape::of(&client.query(&query(&quoted_table(spec)), &[]).await?)
+    let table = quoted_table(spec);
+    let mut shape = TableShape::of(&client.query(&query(&table), &[]).await?)?;
+    let unlogged = "SELECT EXISTS (SELECT FROM pg_partition_tree(to_regclass($1)) AS part
+        JOIN pg_class AS class ON class.oid = part.relid WHERE class.relpersistence = 'u')";
+    shape.is_unlogged |= client.query_one(unlogged, &[&table]).await?.try_get::<_, bool>(0)?;
+    Ok(shape)
 }
 
 impl TableShape {

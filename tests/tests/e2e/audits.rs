@@ -134,7 +134,7 @@ async fn files_of_another_source_are_not_gone() {
     let other = stage.folder().join("inbox2");
     std::fs::create_dir(&other).unwrap();
     stage.environment.insert("LONGSHORE_INBOX".to_owned(), other.to_str().unwrap().to_owned());
-    stage.ok(&["dataset", "apply", &stage.loan_spec()]).await;
+    stage.ok(&["dataset", "apply", &stage.loan_spec(), "--new-files"]).await;
     let audit = stage.ok(&["audit", "--json"]).await.json();
     assert_eq!(audit["scans"][0]["audit"]["gone"]["not_loaded"]["files"], 0);
 }

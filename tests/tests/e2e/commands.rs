@@ -105,9 +105,12 @@ async fn a_spec_widens_its_table_by_nullable_columns_and_nothing_else() {
     assert_eq!(notes, ["a 'note'", "a 'note'"]);
 
     let refusals = [
-        (text.replace("type = \"smallint\"", "type = \"integer\""), "keeps its type"),
+        (text.replace("type = \"smallint\"", "type = \"integer\""), "TYPE integer"),
         (text.replacen("required = true\n", "", 1), "DROP NOT NULL"),
-        (format!("{text}\n[[columns]]\nname = \"n\"\ntype = \"text\"\nrequired = true\n"), "is required"),
+        (
+            format!("{text}\n[[columns]]\nname = \"n\"\ntype = \"text\"\nrequired = true\n"),
+            "the spec requires",
+        ),
         (text.replace("reporting.loan_applications", "reporting.other"), "keeps its table"),
         (
             text.replace("name = \"loan_applications\"", "name = \"other\""),

@@ -200,7 +200,7 @@ async fn another_source_is_compared_whole_however_old_its_files_are() {
     std::fs::write(other.join("old.csv"), loan_file(3..=4)).unwrap();
     set_modified(&other.join("old.csv"), SystemTime::now() - 100 * HOUR);
     stage.environment.insert("LONGSHORE_INBOX".to_owned(), other.to_str().unwrap().to_owned());
-    stage.ok(&["dataset", "apply", &stage.loan_spec()]).await;
+    stage.ok(&["dataset", "apply", &stage.loan_spec(), "--new-files"]).await;
     assert_eq!(stage.scan().await["scans"][0]["counts"]["new"], 1);
     stage.drain().await;
     stage.assert_each_loan_once(4).await;

@@ -1,5 +1,6 @@
 //! The rounds, one module a kind of fault.
 
+mod alter;
 mod broker;
 mod database;
 mod discovery;
@@ -34,6 +35,8 @@ pub(crate) enum Round {
     Discovery,
     /// Workers see an empty folder where their mount is missing
     Mount,
+    /// The target table is altered under loads
+    Alter,
     /// A load of five minutes under a consumer time-out of one minute; not with --quick
     Long,
 }
@@ -48,7 +51,10 @@ impl Round {
 
     /// Whether it leaves the servers alone and measures no time: then others may run beside it.
     pub(crate) fn disturbs_nobody(self) -> bool {
-        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Mount)
+        matches!(
+            self,
+            Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Mount | Self::Alter
+        )
     }
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
@@ -61,6 +67,7 @@ impl Round {
             Self::Network => network::run(world).await,
             Self::Discovery => discovery::run(world).await,
             Self::Mount => mount::run(world).await,
+            Self::Alter => alter::run(world).await,
             Self::Long => long::run(world).await,
         }
     }
