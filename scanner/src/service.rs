@@ -8,6 +8,7 @@ use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
     database::{self, Database},
+    edge,
     error::chain,
     ledger::{self, ScanKind, StoredDataset},
     limits::Limits,
@@ -20,7 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     after_loads::{self, AfterLoads},
-    relay::Relay,
+    relay::{self, Relay},
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
     scan::send_due_batches,
@@ -64,8 +65,13 @@ pub async fn run(
     info!(tick = %humantime::format_duration(config.tick), "scanner started");
     let stall_limit = config.limits.stall_limit;
     // The relay waits for the broker, so it has a loop of its own: an outage there delays no scan and no rescue.
-    let relaying =
-        relay_until(stop.clone(), database, pool.clone(), Relay::new(queue, stall_limit), config.tick);
+    let relaying = relay_until(
+        stop.clone(),
+        database,
+        pool.clone(),
+        Relay::that_comes_back(queue, stall_limit),
+        config.tick,
+    );
     let relay = tokio::spawn(relaying);
     let after_loads = AfterLoads::new(pool.clone(), stall_limit, config.tick, stop.clone());
     let after_loads = tokio::spawn(after_loads.run());
@@ -89,8 +95,10 @@ async fn relay_until(stop: CancellationToken, database: Database, pool: Pool, re
 
 async fn relay_loop(pool: Pool, mut relay: Relay, tick: Duration, woken: &Notify, stop: &CancellationToken) {
     let mut trouble = Trouble::new("publishing tasks");
-    while trouble.pause_unless(woken.notified(), tick, stop).await {
+    let mut wait = tick;
+    while trouble.pause_unless(woken.notified(), wait, stop).await {
         trouble.note(relay_tick(&pool, &mut relay, stop).await);
+        wait = if relay.is_held_back() { tick.min(relay::LOOK_AGAIN) } else { tick };
     }
     relay.close().await;
 }
@@ -202,7 +210,7 @@ impl Books {
         due.sort_by_key(|(since, _, dataset)| (self.scans.is_failing(dataset.id), *since));
         for (_, kind, dataset) in due {
             if self.scans.has_room_for(dataset.id) {
-                self.due_times.started(&dataset, kind, Utc::now());
+                self.due_times.started(&dataset, kind, edge::now());
                 let watched_since = self.watches.scan_begins(dataset.id);
                 self.scans.start(self.pool.clone(), dataset, kind, watched_since, self.stop.clone());
             } else {
@@ -225,7 +233,7 @@ impl Books {
         if self.watches.wants_scan(dataset.id) {
             self.due_times.at_the_latest(dataset.id, ScanKind::Scan, Duration::ZERO);
         }
-        let now = Utc::now();
+        let now = edge::now();
         // Where both are due, an audit does the work of a scan, too.
         for kind in [ScanKind::Audit, ScanKind::Scan] {
             if let Some(since) = self.due_times.due_since(client, dataset, kind, now).await? {

@@ -138,7 +138,7 @@ pub async fn publish_again_later(
         .execute(
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '1s', modified_time = now()
-             WHERE id = $1 AND attempt = $2 AND status = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND attempt = $2 AND status = 'NEW' AND longshore.is_due(due_time)",
             &[&task_id, &attempt],
         )
         .await?;
@@ -152,8 +152,8 @@ pub async fn publish_again_later(
 async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let statement = client
         .prepare_cached(
-            "SELECT lease_key, status, due_time <= now(), task.attempt, outcome IS NOT DISTINCT FROM 'DIED',
-                    CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
+            "SELECT lease_key, status, longshore.is_due(due_time), task.attempt, outcome IS NOT DISTINCT FROM 'DIED',
+                    CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND longshore.is_due(due_time)
                          THEN pg_try_advisory_lock(lease_key) ELSE FALSE END
              FROM longshore.task
              LEFT JOIN longshore.attempt ON attempt.task_id = task.id AND attempt.attempt = task.attempt
@@ -181,7 +181,7 @@ async fn take(
         .prepare_cached(
             "WITH claimed AS (
                  UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
-                 WHERE id = $1 AND status = 'NEW' AND due_time <= now()
+                 WHERE id = $1 AND status = 'NEW' AND longshore.is_due(due_time)
                  RETURNING id, lease_key, attempt, dataset_id
              ), recorded AS (
                  INSERT INTO longshore.attempt (task_id, attempt, worker, dataset_version)
@@ -268,7 +268,7 @@ pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), 
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2,
                  first_failure_time = coalesce(first_failure_time, now()), modified_time = now()
-             WHERE id = $1 AND status = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND status = 'NEW' AND longshore.is_due(due_time)",
             &[&task_id, &cause],
         )
         .await?;

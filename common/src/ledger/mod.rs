@@ -15,6 +15,7 @@ mod lost_messages;
 mod objects;
 mod outbox;
 mod overview;
+mod postponed;
 mod rejects;
 mod reload;
 mod removal;
@@ -32,7 +33,9 @@ pub use after_load::{
     has_failing_after_loads, plan_after_load, record_after_loads,
 };
 pub use apply::{Applied, apply};
-pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};
+pub use audits::{
+    AuditFindings, GoneFiles, begin_comparison, find_gone, known_files, last_audit, note_listed,
+};
 pub use claims::{
     Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
     is_running, lost_claim, publish_again_later, put_off,
@@ -54,6 +57,9 @@ pub use lost_messages::{long_published, overtaken_until, unpublish};
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
+pub use postponed::{
+    PostponedFiles, PostponedName, datasets_with_postponed, postponed_names, record_postponed,
+};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
 pub use removal::{RemovalError, RemovalFrom};
@@ -61,8 +67,8 @@ pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, 
 pub use retry::{Retried, retry};
 pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};
 pub use scans::{
-    EarlyEnd, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan, last_complete_scan,
-    record_progress,
+    EarlyEnd, Expected, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan,
+    last_complete_scan, record_progress,
 };
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_later};
 pub use target::{ApplyError, TableChange, begin_part, end_part, quoted_table, undo_part};

@@ -28,16 +28,38 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// At most `limit` tasks to publish, those that are due longest first.
+/// How far ahead a due time may lie and be meant so, as in `longshore.is_due`.
+const FARTHEST_DUE: &str = "now() + interval '1 hour'";
+
+/// At most `limit` tasks to publish: of each dataset in turn the one that is due longest, so that a dataset with a million of them
+/// keeps no other waiting.
+///
+/// Each dataset that has any gets the same share of the limit, and what others leave of theirs comes with the next call: so
+/// no more is read than twice the limit, however many are due.
 pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
+    let is_open = "task.dataset_id = dataset.id AND task.status = 'NEW' AND task.published_time IS NULL";
+    // Two ranges of the index task_unpublished; an OR would read what lies between them.
     let rows = client
         .query(
-            "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
-             FROM longshore.task
-             JOIN longshore.dataset ON dataset.id = task.dataset_id
-             WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-             ORDER BY task.due_time, task.id
-             LIMIT $1",
+            &format!(
+                "WITH having AS MATERIALIZED (
+                     SELECT dataset.id, dataset.name, count(*) OVER () AS datasets FROM longshore.dataset
+                     WHERE EXISTS (SELECT FROM longshore.task WHERE {is_open} AND task.due_time <= now())
+                        OR EXISTS (SELECT FROM longshore.task WHERE {is_open} AND task.due_time > {FARTHEST_DUE})
+                 )
+                 SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+                 FROM having AS dataset
+                 CROSS JOIN LATERAL (
+                     SELECT due.*, row_number() OVER (ORDER BY due.due_time, due.id) AS turn
+                     FROM ((SELECT * FROM longshore.task WHERE {is_open} AND task.due_time <= now()
+                            ORDER BY task.due_time, task.id LIMIT ($1 + dataset.datasets - 1) / dataset.datasets)
+                           UNION ALL
+                           (SELECT * FROM longshore.task WHERE {is_open} AND task.due_time > {FARTHEST_DUE}
+                            ORDER BY task.due_time, task.id LIMIT ($1 + dataset.datasets - 1) / dataset.datasets)) AS due
+                 ) AS task
+                 ORDER BY turn, task.due_time, task.id
+                 LIMIT $1"
+            ),
             &[&limit],
         )
         .await?;

@@ -50,7 +50,8 @@ pub async fn waiting_files(
     Ok(rows.iter().map(file).collect())
 }
 
-/// Whether the dataset's SCANNED files fill a batch, or one of them has waited for `max_wait`.
+/// Whether the dataset's SCANNED files fill a batch, or one of them has waited for `max_wait`. One that was recorded in the future
+/// has: the clock has been set back since.
 ///
 /// It looks at no more files than a batch may have: where there are as many, one is full.
 pub async fn is_batch_due(
@@ -64,7 +65,8 @@ pub async fn is_batch_due(
             &format!(
                 "SELECT coalesce(count(*) >= $2
                                  OR sum(size_in_bytes) >= $3::bigint
-                                 OR min(created_time) <= clock_timestamp() - make_interval(secs => $4), false)
+                                 OR min(created_time) <= clock_timestamp() - make_interval(secs => $4)
+                                 OR max(created_time) > clock_timestamp(), false)
                  FROM (SELECT size_in_bytes, created_time FROM longshore.file
                        WHERE dataset_id = $1 AND {IS_WAITING}
                        LIMIT $2) AS waiting"
