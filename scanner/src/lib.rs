@@ -12,6 +12,7 @@ mod audit;
 mod batching;
 mod complaints;
 mod discovery;
+mod hindrances;
 mod lost_messages;
 mod pass;
 mod postponed;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{self, Database},
+    database::{self, Database, Session},
     edge,
     error::chain,
     ledger::{self, ScanKind, StoredDataset},
@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     after_loads::{self, AfterLoads},
+    hindrances::Hindrances,
     relay::{self, Relay},
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
@@ -130,6 +131,7 @@ struct Books {
     due_times: DueTimes,
     scans: RunningScans,
     watches: Watches,
+    hindrances: Hindrances,
     /// Versions of specs that were said to be unreadable.
     said: HashSet<(String, i32)>,
 }
@@ -144,6 +146,7 @@ impl Books {
             rescuer: Rescuer::new(config.limits),
             due_times: DueTimes::default(),
             scans: RunningScans::new(config.limits.stall_limit),
+            hindrances: Hindrances::default(),
             said: HashSet::new(),
         }
     }
@@ -189,15 +192,17 @@ impl Books {
         let mut session = database::session(&self.pool).await?;
         // First, because no dataset's trouble may keep another's tasks from being rescued.
         tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
+        self.hindrances.load(&session).await?;
         let datasets = ledger::datasets(&session).await?;
         self.watches.follow(datasets.iter().flatten());
         let mut due = Vec::new();
         for dataset in datasets {
             match dataset {
                 Ok(dataset) if self.scans.is_running(dataset.id) => {}
-                Ok(dataset) => match self.due_job(&session, &dataset).await? {
-                    Some((since, kind)) => due.push((since, kind, dataset)),
-                    None => send_due_batches(&mut session, &dataset, self.stall_limit).await?,
+                Ok(dataset) => match self.due_job(&session, &dataset).await {
+                    Ok(Some((since, kind))) => due.push((since, kind, dataset)),
+                    Ok(None) => self.send_due_batches(&mut session, &dataset).await?,
+                    Err(error) => self.is_hindered(&mut session, &dataset, &error).await?,
                 },
                 Err(error) => {
                     if self.said.insert((error.name.clone(), error.version)) {
@@ -214,11 +219,37 @@ impl Books {
                 let watched_since = self.watches.scan_begins(dataset.id);
                 self.scans.start(self.pool.clone(), dataset, kind, watched_since, self.stop.clone());
             } else {
-                send_due_batches(&mut session, &dataset, self.stall_limit).await?;
+                self.send_due_batches(&mut session, &dataset).await?;
             }
         }
         session.give_back();
         Ok(())
+    }
+
+    /// An error means that Postgres does not answer. One of the dataset alone is its own, and the others go on.
+    async fn send_due_batches(
+        &mut self,
+        session: &mut Session,
+        dataset: &StoredDataset,
+    ) -> anyhow::Result<()> {
+        if self.hindrances.must_wait(dataset.id) {
+            return Ok(());
+        }
+        match send_due_batches(session, dataset, self.stall_limit).await {
+            Ok(()) => self.hindrances.worked(session, dataset).await,
+            Err(error) => self.is_hindered(session, dataset, &error).await,
+        }
+    }
+
+    /// The session that failed may hold the dataset's lock, so it is closed, and another goes on.
+    async fn is_hindered(
+        &mut self,
+        session: &mut Session,
+        dataset: &StoredDataset,
+        error: &anyhow::Error,
+    ) -> anyhow::Result<()> {
+        *session = database::session(&self.pool).await?;
+        self.hindrances.failed(session, dataset, error).await
     }
 
     /// What the dataset is due for, and since when.

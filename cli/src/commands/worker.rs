@@ -26,6 +26,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let Some(load_pool) = unless_stopped(&stop, connecting).await? else { return Ok(ExitCode::SUCCESS) };
     let pools =
         Pools { load: load_pool, books: database.pool(BOOKS_POOL_SIZE)?, heartbeat: database.pool(1)? };
-    longshore_worker::run(pools, &queue, args.config, stop).await;
-    Ok(ExitCode::SUCCESS)
+    let drain = args.config.drain;
+    let stopped = longshore_worker::run(pools, &queue, args.config, stop).await;
+    // A service that was told to stop has done its work; what FAILED is in the books. One that cron starts must be able to alert.
+    Ok(if drain && stopped.failed_files > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -281,6 +281,12 @@ pub async fn is_new(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgr
     client.query_one(sql, &[&task_id]).await?.try_get(0)
 }
 
+/// Whether the task is FAILED.
+pub async fn is_failed(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status = 'FAILED')";
+    client.query_one(sql, &[&task_id]).await?.try_get(0)
+}
+
 /// Whether the attempt is still the one that runs. Once it is not, it never is again.
 pub async fn is_running(client: &Client, task_id: Uuid, attempt: i32) -> Result<bool, tokio_postgres::Error> {
     let row = client

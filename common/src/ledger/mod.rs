@@ -4,6 +4,7 @@
 mod after_load;
 mod apply;
 mod audits;
+mod batch_trouble;
 mod claims;
 mod datasets;
 mod files;
@@ -36,8 +37,11 @@ pub use apply::{Applied, apply};
 pub use audits::{
     AuditFindings, GoneFiles, begin_comparison, find_gone, known_files, last_audit, note_listed,
 };
+pub use batch_trouble::{
+    BatchTrouble, batch_troubles, clear_batch_trouble, ids_in_batch_trouble, record_batch_trouble,
+};
 pub use claims::{
-    Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
+    Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_failed, is_new,
     is_running, lost_claim, publish_again_later, put_off,
 };
 pub use datasets::{
@@ -64,8 +68,8 @@ pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
 pub use removal::{RemovalError, RemovalFrom};
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
-pub use retry::{Retried, retry};
-pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};
+pub use retry::{Retried, failed_tasks, retry};
+pub use scan_list::{FailingDataset, ScanRow, ShortListing, failing_datasets, list_scans, short_listings};
 pub use scans::{
     EarlyEnd, Expected, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan,
     last_complete_scan, record_progress,

@@ -12,6 +12,7 @@ mod commands;
 mod conformance;
 mod continuous;
 mod discovery;
+mod fairness;
 mod infer;
 mod kept_statements;
 mod links;
