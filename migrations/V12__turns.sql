@@ -3,7 +3,7 @@
 
 -- The relay asks each dataset for what is due.
 DROP INDEX IF EXISTS longshore.task_unpublished;
-CREATE INDEX task_unpublished ON longshore.task (dataset_id, due_time) WHERE status = 'NEW' AND published_time IS NULL;
+CREATE INDEX task_unpublished ON longshore.task (dataset_id, due_time, id) WHERE status = 'NEW' AND published_time IS NULL;
 
 -- Whether a task that is due then is due now. Nothing is put off for an hour: a time that lies farther ahead was made by a clock that
 -- has been set back since.

@@ -31,36 +31,42 @@ pub struct Unpublished {
 /// How far ahead a due time may lie and be meant so, as in `longshore.is_due`.
 const FARTHEST_DUE: &str = "now() + interval '1 hour'";
 
+/// Of a `longshore.task`: it is one of the dataset's in the index `task_unpublished`.
+const IS_OPEN: &str = "task.dataset_id = dataset.id AND task.status = 'NEW' AND task.published_time IS NULL";
+
 /// At most `limit` tasks to publish: of each dataset in turn the one that is due longest, so that a dataset with a million of them
 /// keeps no other waiting.
 ///
 /// Each dataset that has any gets the same share of the limit, and what others leave of theirs comes with the next call: so
 /// no more is read than twice the limit, however many are due.
 pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
-    let is_open = "task.dataset_id = dataset.id AND task.status = 'NEW' AND task.published_time IS NULL";
-    // Two ranges of the index task_unpublished; an OR would read what lies between them.
+    let datasets = datasets_with_due_tasks(client).await?;
+    if datasets.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A parameter by itself, so that the plan knows how few it is.
+    let share = limit.max(1).unsigned_abs().div_ceil(datasets.len() as u64).cast_signed();
+    // Two ranges of the index; an OR would read what lies between them.
     let rows = client
         .query(
             &format!(
-                "WITH having AS MATERIALIZED (
-                     SELECT dataset.id, dataset.name, count(*) OVER () AS datasets FROM longshore.dataset
-                     WHERE EXISTS (SELECT FROM longshore.task WHERE {is_open} AND task.due_time <= now())
-                        OR EXISTS (SELECT FROM longshore.task WHERE {is_open} AND task.due_time > {FARTHEST_DUE})
-                 )
-                 SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
-                 FROM having AS dataset
+                "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent
+                 FROM longshore.dataset
                  CROSS JOIN LATERAL (
                      SELECT due.*, row_number() OVER (ORDER BY due.due_time, due.id) AS turn
-                     FROM ((SELECT * FROM longshore.task WHERE {is_open} AND task.due_time <= now()
-                            ORDER BY task.due_time, task.id LIMIT ($1 + dataset.datasets - 1) / dataset.datasets)
+                     FROM ((SELECT id, attempt, due_time, traceparent FROM longshore.task
+                            WHERE {IS_OPEN} AND task.due_time <= now()
+                            ORDER BY task.due_time, task.id LIMIT $3)
                            UNION ALL
-                           (SELECT * FROM longshore.task WHERE {is_open} AND task.due_time > {FARTHEST_DUE}
-                            ORDER BY task.due_time, task.id LIMIT ($1 + dataset.datasets - 1) / dataset.datasets)) AS due
+                           (SELECT id, attempt, due_time, traceparent FROM longshore.task
+                            WHERE {IS_OPEN} AND task.due_time > {FARTHEST_DUE}
+                            ORDER BY task.due_time, task.id LIMIT $3)) AS due
                  ) AS task
+                 WHERE dataset.id = ANY($2)
                  ORDER BY turn, task.due_time, task.id
                  LIMIT $1"
             ),
-            &[&limit],
+            &[&limit, &datasets, &share],
         )
         .await?;
     let task = |row: &tokio_postgres::Row| Unpublished {
@@ -71,6 +77,19 @@ pub async fn unpublished(client: &Client, limit: i64) -> Result<Vec<Unpublished>
         traceparent: row.get(4),
     };
     Ok(rows.iter().map(task).collect())
+}
+
+/// The ids of datasets with tasks to publish: the first entry of each in the index, whatever the statistics say.
+async fn datasets_with_due_tasks(client: &Client) -> Result<Vec<i32>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT dataset.id FROM longshore.dataset
+         WHERE (SELECT true FROM longshore.task WHERE {IS_OPEN} AND task.due_time <= now()
+                ORDER BY task.due_time, task.id LIMIT 1)
+            OR (SELECT true FROM longshore.task WHERE {IS_OPEN} AND task.due_time > {FARTHEST_DUE}
+                ORDER BY task.due_time, task.id LIMIT 1)"
+    );
+    let rows = client.query(&sql, &[]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Marks confirmed tasks as published; gives the number of marks.
