@@ -37,7 +37,6 @@ enum Command {
     /// Apply, list, show or infer dataset specs
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
-    /// Scan once: find new files, make tasks, publish them, then exit (for an external cron)
     Scan(scan::ScanArgs),
     Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),

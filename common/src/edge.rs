@@ -82,3 +82,19 @@ pub fn is_hurried(name: &'static str) -> bool {
     fail::fail_point!(name, |_| true);
     false
 }
+
+/// The wall clock of the scanner's schedules.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn now() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now()
+}
+
+/// The wall clock of the scanner's schedules, ahead by the seconds that a test writes into the file which `LONGSHORE_CLOCK_AHEAD`
+/// names.
+#[cfg(feature = "failpoints")]
+pub fn now() -> chrono::DateTime<chrono::Utc> {
+    let read = |path| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+    let ahead: i64 = std::env::var_os("LONGSHORE_CLOCK_AHEAD").and_then(read).unwrap_or(0);
+    chrono::Utc::now() + chrono::TimeDelta::seconds(ahead)
+}

@@ -11,8 +11,9 @@ use tokio_postgres::Client;
 
 use crate::{answer::answered, reach::Reach, reach::StoreReach};
 
-/// How long Postgres may take to compare millions of names.
+/// How long Postgres may take to compare names: for any number, and for each that is known.
 const COMPARE_LIMIT: Duration = Duration::from_secs(600);
+const COMPARE_LIMIT_OF_FILE: Duration = Duration::from_micros(200);
 
 /// What an audit notes on its way; the names are in Postgres, so that memory does not grow with the store.
 pub(crate) struct Audit {
@@ -58,9 +59,10 @@ impl Audit {
 
     /// Everything was listed: what was found.
     pub(crate) async fn finish(self, client: &Client, dataset_id: i32) -> anyhow::Result<AuditFindings> {
+        let known = answered(ledger::known_files(client)).await?;
+        let limit = COMPARE_LIMIT + COMPARE_LIMIT_OF_FILE.saturating_mul(known);
         let comparing = ledger::find_gone(client, dataset_id, &self.source_uri);
-        let gone =
-            tokio::time::timeout(COMPARE_LIMIT, comparing).await.context("Postgres does not answer")??;
+        let gone = tokio::time::timeout(limit, comparing).await.context("Postgres does not answer")??;
         Ok(AuditFindings { missed: self.missed, gone })
     }
 }

@@ -63,7 +63,8 @@ pub(crate) async fn send_full_batches(
 }
 
 /// Makes tasks of the dataset's waiting files. The last, partial batch waits until its oldest file was scanned
-/// `max_wait` ago, unless `flush` sends it now. The caller holds the dataset's scan lock.
+/// `max_wait` ago, unless `flush` sends it now, or a file of it was recorded in the future, before the clock was set back. The
+/// caller holds the dataset's scan lock.
 pub(crate) async fn send_batches(
     client: &mut Client,
     dataset: &StoredDataset,
@@ -71,9 +72,12 @@ pub(crate) async fn send_batches(
     report: &mut BatchReport,
 ) -> anyhow::Result<()> {
     let partial = cut_and_send(client, dataset, report).await?;
-    let Some(oldest) = partial.iter().map(|file| file.created_time).min() else { return Ok(()) };
+    report.held_back = None;
+    let created_times = || partial.iter().map(|file| file.created_time);
+    let (Some(oldest), Some(newest)) = (created_times().min(), created_times().max()) else { return Ok(()) };
     let until = oldest + dataset.spec.batch.max_wait.0;
-    if flush || until <= answered(ledger::database_time(client)).await? {
+    let now = answered(ledger::database_time(client)).await?;
+    if flush || until <= now || newest > now {
         return send(client, dataset, &[partial], report).await;
     }
     report.held_back = Some(HeldBack { files: partial.len(), until });

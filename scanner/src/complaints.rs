@@ -12,6 +12,7 @@ use crate::running::Job;
 pub(crate) struct Complaints {
     failing: HashMap<(i32, ScanKind), String>,
     unreadable: HashMap<i32, HashSet<String>>,
+    short: HashSet<(i32, ScanKind)>,
 }
 
 impl Complaints {
@@ -39,6 +40,21 @@ impl Complaints {
             if said.insert(uri.clone()) {
                 warn!(dataset = %job.dataset, %uri, "cannot be read; the files there are left out");
             }
+        }
+    }
+
+    /// A scan that worked listed much less than one before, or as much as is usual.
+    pub(crate) fn listed(&mut self, job: &Job, listed: u64, listed_before: Option<i64>) {
+        match listed_before {
+            Some(before) if self.short.insert(job.key()) => {
+                let kind = job.kind.noun();
+                warn!(
+                    dataset = %job.dataset, listed, before,
+                    "the {kind} listed much less than one before: is the source mounted here, and are its files still there?"
+                );
+            }
+            Some(_) => {}
+            None => drop(self.short.remove(&job.key())),
         }
     }
 

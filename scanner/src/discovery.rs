@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use longshore_common::{
-    ledger::{self, AuditFindings, EarlyEnd, ScanCounts, StoredDataset},
+    dataset::AfterLoad,
+    ledger::{self, AuditFindings, EarlyEnd, Expected, ScanCounts, StoredDataset},
     store::Store,
 };
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use crate::{
     audit::Audit,
     batching::BatchReport,
     pass::Pass,
+    postponed::Postponed,
     reach::Reach,
     scan::{ScanMode, ScanOptions},
 };
@@ -55,6 +57,7 @@ pub(crate) async fn discover(
     let all = Reach::default();
     let reach = if options.mode == ScanMode::Recent { &scan_reach } else { &all };
     let mut pass = Pass::new(dataset, reach.compare_from, started_time);
+    pass.postponed = Postponed::of(client, dataset).await?;
     let ended = async {
         if options.mode == ScanMode::Audit {
             pass.audit(Audit::begin(client, dataset, &scan_reach).await?);
@@ -70,12 +73,15 @@ pub(crate) async fn discover(
     match ended {
         Ok(audit) => {
             let batches = pass.take_batches();
-            let counts = pass.finish();
+            pass.postponed.record(client, dataset.id).await?;
+            let mut counts = pass.finish();
             if counts.listed > 0 {
                 record_mark(client, dataset).await?;
             }
-            let finishing = ledger::finish_scan(client, scan_id, dataset.version, &counts, audit.as_ref());
-            answered(finishing).await?;
+            let expected = expected(dataset, reach);
+            let finishing =
+                ledger::finish_scan(client, scan_id, dataset.version, &counts, expected, audit.as_ref());
+            counts.listed_before = answered(finishing).await?;
             Ok(Discovered { counts, audit, batches })
         }
         Err(error) => {
@@ -99,6 +105,16 @@ async fn record_mark(client: &Client, dataset: &StoredDataset) -> anyhow::Result
     Ok(())
 }
 
+/// What the listing is held against. Without a watermark, the one before was perhaps of another source.
+fn expected(dataset: &StoredDataset, reach: &Reach) -> Expected {
+    let files_leave = dataset.spec.discovery.after_load != AfterLoad::Keep;
+    match dataset.watermark {
+        Some(_) if !files_leave && reach.folders.is_empty() => Expected::HalfOfBefore,
+        Some(_) if !files_leave => Expected::Something,
+        _ => Expected::Anything,
+    }
+}
+
 /// Gives `pass` everything that the store lists within `reach`.
 async fn list(
     client: &mut Client,
@@ -112,10 +128,16 @@ async fn list(
     let (sender, mut pages) = mpsc::channel(2);
     let store = Store::of(&dataset.spec)?;
     let folders = reach.folders.clone();
+    let named = pass.postponed.out_of_reach(&store, &folders);
     // Nobody waits for it where this returns an error: the walk ends by itself once nobody takes its pages, or it hangs in
     // a dead mount, and is counted as hung.
-    let listing =
-        AbortOnDropHandle::new(tokio::spawn(async move { store.list(&folders, PAGE_LEN, sender).await }));
+    let listing = AbortOnDropHandle::new(tokio::spawn(async move {
+        store.list(&folders, PAGE_LEN, sender.clone()).await?;
+        if !named.is_empty() {
+            store.list_named(&named, PAGE_LEN, sender).await?;
+        }
+        Ok(())
+    }));
     let mut last_page = Instant::now();
     loop {
         let page = tokio::select! {
@@ -126,6 +148,7 @@ async fn list(
                     anyhow::bail!("{} gave no entry for {stall_limit:?}", dataset.spec.source);
                 }
                 progress.record(client, pass.counts()).await?;
+                pass.send_due(client).await?;
                 answered(client.batch_execute("")).await?;
                 continue;
             }
@@ -134,6 +157,7 @@ async fn list(
         let Some(page) = page else { return listing.await? };
         let taking = tokio::time::timeout(stall_limit, pass.take(client, page));
         taking.await.context("Postgres does not answer")??;
+        pass.send_due(client).await?;
         progress.record(client, pass.counts()).await?;
         last_page = Instant::now();
     }

@@ -23,6 +23,13 @@ use crate::{
 /// Tasks whose confirms are awaited together.
 const WINDOW: i64 = 500;
 
+/// With so many messages in the queue, a relay that comes back publishes no more for the moment: the queue is in order, and what
+/// another dataset finds meanwhile would stand behind all of them.
+const MAX_AHEAD: u32 = 500;
+
+/// How soon it looks again then. Workers take less than [`MAX_AHEAD`] tasks in this time.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Publishes what is NEW, due and unpublished, on a connection of its own that is opened when there is something to send, and
 /// notices messages that were lost after their confirm.
 pub struct Relay {
@@ -33,6 +40,10 @@ pub struct Relay {
     is_cut_off: bool,
     /// Whether an alarm of the broker is recorded; `None`: to be read.
     is_alarm_recorded: Option<bool>,
+    /// It comes back, so that it need not publish everything at once.
+    comes_back: bool,
+    /// The queue has enough for the moment, and more is due.
+    is_held_back: bool,
     lost: LostMessages,
     /// By due time.
     unpublished: LowMark,
@@ -49,13 +60,25 @@ impl Relay {
             publisher: None,
             is_cut_off: false,
             is_alarm_recorded: None,
+            comes_back: false,
+            is_held_back: false,
             lost: LostMessages::default(),
             unpublished: LowMark::default(),
             had_work: false,
         }
     }
 
-    /// Publishes until nothing is due or `stop` is cancelled; gives the number of tasks. If another relay is at it,
+    /// The same for a caller that comes back soon: it keeps the queue short, so that the turns of the datasets count.
+    pub(crate) fn that_comes_back(queue: Queue, stall_limit: Duration) -> Self {
+        Self { comes_back: true, ..Self::new(queue, stall_limit) }
+    }
+
+    /// Whether more is due than the queue was to take.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.is_held_back
+    }
+
+    /// Publishes until nothing is due, the queue has enough or `stop` is cancelled; gives the number of tasks. If another relay is at it,
     /// nothing is left to do here. No transaction is open while the broker is waited for.
     ///
     /// After an error the database connection must be closed: it may hold the relay's lock. The next call opens a new
@@ -120,6 +143,12 @@ impl Relay {
         let mut published = 0;
         while !stop.is_cancelled() {
             let tasks = self.due_tasks(client, from, WINDOW).await?;
+            // Most calls have one window: these ask for nothing more.
+            let is_backlog = !tasks.is_empty() && (published > 0 || self.is_held_back);
+            self.is_held_back = self.comes_back && is_backlog && self.has_enough().await?;
+            if self.is_held_back {
+                break;
+            }
             let confirmed = self.publish_window(client, &tasks).await?;
             published += confirmed;
             if tasks.is_empty() || confirmed < tasks.len() as u64 {
@@ -128,7 +157,7 @@ impl Relay {
             }
         }
         answered(ledger::unlock(client, Lock::Relay)).await?;
-        self.had_work = published > 0;
+        self.had_work = published > 0 || self.is_held_back;
         Ok(published)
     }
 
@@ -163,6 +192,24 @@ impl Relay {
         Ok(tasks)
     }
 
+    /// Whether the queue has as many messages as it is to have. A broker under an alarm answers nothing before that ends.
+    async fn has_enough(&mut self) -> anyhow::Result<bool> {
+        if self.publisher.as_ref().is_some_and(Publisher::is_blocked) {
+            return Ok(false);
+        }
+        Ok(self.ready().await? >= MAX_AHEAD)
+    }
+
+    /// The number of messages in the queue.
+    async fn ready(&mut self) -> anyhow::Result<u32> {
+        let publisher = self.take_publisher().await?;
+        self.is_cut_off = true;
+        let ready = publisher.ready().await?;
+        self.is_cut_off = false;
+        self.publisher = Some(publisher);
+        Ok(ready)
+    }
+
     /// Under the relay's lock, so that the queue is looked at while nobody publishes.
     async fn unpublish_lost(&mut self, client: &ClientWrapper) -> anyhow::Result<()> {
         if self.lost.unpublish_overtaken(client).await? {
@@ -172,11 +219,7 @@ impl Relay {
             // It answers nothing before its alarm ends.
             return Ok(());
         }
-        let publisher = self.take_publisher().await?;
-        self.is_cut_off = true;
-        let ready = publisher.ready().await?;
-        self.is_cut_off = false;
-        self.publisher = Some(publisher);
+        let ready = self.ready().await?;
         self.lost.unpublish_missing(client, ready).await
     }
 

@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use longshore_common::{
     database,
     dataset::Schedule,
-    ledger::{ScanKind, StoredDataset},
+    ledger::{ScanCounts, ScanKind, StoredDataset},
     store::SkipReason,
 };
 use tokio::task::{Id, JoinError, JoinSet};
@@ -74,7 +74,7 @@ impl Job {
 
 /// What a job came to.
 enum Ended {
-    Worked { again: Again, unreadable: Vec<String> },
+    Worked { again: Again, found: Option<ScanCounts> },
     Stopped,
     Failed { reason: String, after: Duration },
 }
@@ -156,8 +156,14 @@ impl RunningScans {
         };
         let job = self.jobs.remove(&id)?;
         let again = match ended {
-            Ended::Worked { again, unreadable } => {
-                self.complaints.worked(&job, unreadable);
+            Ended::Worked { again, found } => {
+                if let Some(mut counts) = found {
+                    self.complaints.listed(&job, counts.listed, counts.listed_before);
+                    let unreadable = counts.skipped_uris.remove(SkipReason::Unreadable.name());
+                    self.complaints.worked(&job, unreadable.unwrap_or_default());
+                } else {
+                    self.complaints.worked(&job, Vec::new());
+                }
                 again
             }
             Ended::Stopped => {
@@ -190,13 +196,13 @@ async fn scan(
     let options = ScanOptions { flush: false, mode, stall_limit };
     let report = scan_dataset(&mut session, dataset, options, stop, &|_| {}).await?;
     session.give_back();
-    let Some(mut counts) = report.counts else {
+    let Some(counts) = report.counts else {
         let again = match (&dataset.spec.schedule, kind) {
             // What this service may have missed is perhaps behind the other's scan already.
             (Schedule::Continuous, ScanKind::Scan) => Again::After(pause_after(Duration::ZERO, false)),
             _ => Again::UnlessAnotherFinishes,
         };
-        return Ok(Ended::Worked { again, unreadable: Vec::new() });
+        return Ok(Ended::Worked { again, found: None });
     };
     let scanned = Scanned {
         took: started.elapsed(),
@@ -204,8 +210,7 @@ async fn scan(
         watched_for: watched_since.map(|since| started.saturating_duration_since(since)),
     };
     let again = again(&dataset.spec.schedule, dataset.spec.discovery.settle.0, &scanned);
-    let unreadable = counts.skipped_uris.remove(SkipReason::Unreadable.name()).unwrap_or_default();
-    Ok(Ended::Worked { again, unreadable })
+    Ok(Ended::Worked { again, found: Some(counts) })
 }
 
 /// What decides when to scan again.

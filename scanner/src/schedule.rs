@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_common::{
     dataset::Schedule,
+    edge,
     ledger::{self, ScanKind, StoredDataset},
 };
 use tokio_postgres::Client;
@@ -18,6 +19,8 @@ struct Next {
     /// The schedule that says so.
     schedule: Schedule,
     time: Option<DateTime<Utc>>,
+    /// When that was worked out. A clock that shows less was ahead then, and the time with it.
+    as_of: DateTime<Utc>,
 }
 
 fn schedule(dataset: &StoredDataset, kind: ScanKind) -> Schedule {
@@ -30,7 +33,8 @@ fn schedule(dataset: &StoredDataset, kind: ScanKind) -> Schedule {
 impl DueTimes {
     /// Since when `dataset` has been due, if it is. A time that passed while no scanner ran is due at once, and so is the
     /// scan of a dataset that was never scanned, or of a continuous one that this service has not scanned; a dataset with a
-    /// new schedule follows it from now on.
+    /// new schedule follows it from now on. After a clock has been set back, what it had made due is worked out anew: a day, or
+    /// a year, would be long to wait.
     pub(crate) async fn due_since(
         &mut self,
         client: &Client,
@@ -40,7 +44,7 @@ impl DueTimes {
     ) -> Result<Option<DateTime<Utc>>, tokio_postgres::Error> {
         let schedule = schedule(dataset, kind);
         let due = match self.0.get(&(dataset.id, kind)) {
-            Some(next) if next.schedule == schedule => next.time,
+            Some(next) if next.schedule == schedule && next.as_of <= now => next.time,
             _ => {
                 let due = match &schedule {
                     Schedule::Cron(cron) => {
@@ -53,7 +57,7 @@ impl DueTimes {
                     }
                     Schedule::Continuous => Some(now),
                 };
-                self.0.insert((dataset.id, kind), Next { schedule, time: due });
+                self.0.insert((dataset.id, kind), Next { schedule, time: due, as_of: now });
                 due
             }
         };
@@ -62,9 +66,12 @@ impl DueTimes {
 
     /// The dataset is due after `wait`, if its schedule does not say earlier.
     pub(crate) fn at_the_latest(&mut self, dataset_id: i32, kind: ScanKind, wait: Duration) {
-        let time = Utc::now() + wait;
+        let now = edge::now();
+        let time = now + wait;
         if let Some(next) = self.0.get_mut(&(dataset_id, kind)) {
             next.time = Some(next.time.map_or(time, |due| due.min(time)));
+            // The earlier of the two may be the one that was worked out before.
+            next.as_of = next.as_of.max(now);
         }
     }
 
@@ -86,9 +93,16 @@ impl DueTimes {
                 Schedule::Cron(cron) => cron.next_after(now),
                 Schedule::Continuous => None,
             };
-            self.0.insert((dataset.id, *kind), Next { schedule, time });
+            self.0.insert((dataset.id, *kind), Next { schedule, time, as_of: now });
         }
     }
+}
+
+/// Whether the dataset's last audit is older than its schedule allows.
+pub async fn is_audit_due(client: &Client, dataset: &StoredDataset) -> Result<bool, tokio_postgres::Error> {
+    let now = edge::now();
+    let due = DueTimes::default().due_since(client, dataset, ScanKind::Audit, now).await?;
+    Ok(due.is_some())
 }
 
 /// How long after a scan that `took` so long a continuous dataset is scanned again: often, where nothing else tells of new

@@ -8,9 +8,10 @@ use std::{
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use clap::Args;
-use deadpool_postgres::{ClientWrapper, Pool};
+use deadpool_postgres::Pool;
 use longshore_common::{
-    database::{self, Database},
+    database::{self, Database, Session},
+    edge,
     error::chain,
     ledger::{self, ScanKind, StoredDataset},
     limits::Limits,
@@ -24,9 +25,10 @@ use tracing::{error, info, warn};
 use crate::{
     after_loads::{self, AfterLoads},
     answer::answered,
-    pace::Pace,
+    hindrances::Hindrances,
     missing::MissedFiles,
-    relay::Relay,
+    pace::Pace,
+    relay::{self, Relay},
     rescue::Rescuer,
     running::{AFTER_FAILED_SCAN, Again, MAX_SCANS, RunningScans},
     scan::send_due_batches,
@@ -70,8 +72,13 @@ pub async fn run(
     info!(tick = %humantime::format_duration(config.tick), "scanner started");
     let stall_limit = config.limits.stall_limit;
     // The relay waits for the broker, so it has a loop of its own: an outage there delays no scan and no rescue.
-    let relaying =
-        relay_until(stop.clone(), database, pool.clone(), Relay::new(queue, stall_limit), config.tick);
+    let relaying = relay_until(
+        stop.clone(),
+        database,
+        pool.clone(),
+        Relay::that_comes_back(queue, stall_limit),
+        config.tick,
+    );
     let relay = tokio::spawn(relaying);
     let after_loads = AfterLoads::new(pool.clone(), stall_limit, config.tick, stop.clone());
     let after_loads = tokio::spawn(after_loads.run());
@@ -95,8 +102,10 @@ async fn relay_until(stop: CancellationToken, database: Database, pool: Pool, re
 
 async fn relay_loop(pool: Pool, mut relay: Relay, tick: Duration, woken: &Notify, stop: &CancellationToken) {
     let mut trouble = Trouble::new("publishing tasks");
-    while trouble.pause_unless(woken.notified(), tick, stop).await {
+    let mut wait = tick;
+    while trouble.pause_unless(woken.notified(), wait, stop).await {
         trouble.note(relay_tick(&pool, &mut relay, stop).await);
+        wait = if relay.is_held_back() { tick.min(relay::LOOK_AGAIN) } else { tick };
     }
     relay.close().await;
 }
@@ -135,6 +144,7 @@ struct Books {
     /// When the totals were last added up.
     added_up: Option<Instant>,
     missed_files: MissedFiles,
+    hindrances: Hindrances,
     /// Versions of specs that were said to be unreadable.
     said: HashSet<(String, i32)>,
 }
@@ -152,6 +162,7 @@ impl Books {
             scans: RunningScans::new(config.limits.stall_limit),
             batch_paces: HashMap::new(),
             added_up: None,
+            hindrances: Hindrances::default(),
             said: HashSet::new(),
         }
     }
@@ -197,6 +208,7 @@ impl Books {
         let mut session = database::session(&self.pool).await?;
         // First, because no dataset's trouble may keep another's tasks from being rescued.
         tokio::time::timeout(RESCUE_LIMIT, self.rescuer.look(&session)).await.context(HUNG)??;
+        self.hindrances.load(&session).await?;
         let datasets = ledger::datasets(&session).await?;
         self.watches.follow(datasets.iter().flatten());
         self.missed_files.look_if_due(&datasets.iter().flatten().collect::<Vec<_>>());
@@ -204,9 +216,10 @@ impl Books {
         for dataset in datasets {
             match dataset {
                 Ok(dataset) if self.scans.is_running(dataset.id) => {}
-                Ok(dataset) => match self.due_job(&session, &dataset).await? {
-                    Some((since, kind)) => due.push((since, kind, dataset)),
-                    None => self.send_due_batches(&mut session, &dataset).await?,
+                Ok(dataset) => match self.due_job(&session, &dataset).await {
+                    Ok(Some((since, kind))) => due.push((since, kind, dataset)),
+                    Ok(None) => self.send_due_batches(&mut session, &dataset).await?,
+                    Err(error) => self.is_hindered(&mut session, &dataset, &error).await?,
                 },
                 Err(error) => {
                     if self.said.insert((error.name.clone(), error.version)) {
@@ -219,7 +232,7 @@ impl Books {
         due.sort_by_key(|(since, _, dataset)| (self.scans.is_failing(dataset.id), *since));
         for (_, kind, dataset) in due {
             if self.scans.has_room_for(dataset.id) {
-                self.due_times.started(&dataset, kind, Utc::now());
+                self.due_times.started(&dataset, kind, edge::now());
                 let watched_since = self.watches.scan_begins(dataset.id);
                 self.scans.start(self.pool.clone(), dataset, kind, watched_since, self.stop.clone());
             } else {
@@ -234,13 +247,31 @@ impl Books {
         Ok(())
     }
 
+    /// An error means that Postgres does not answer. One of the dataset alone is its own, and the others go on.
     async fn send_due_batches(
         &mut self,
-        client: &mut ClientWrapper,
+        session: &mut Session,
         dataset: &StoredDataset,
     ) -> anyhow::Result<()> {
+        if self.hindrances.must_wait(dataset.id) {
+            return Ok(());
+        }
         let pace = self.batch_paces.entry(dataset.id).or_default();
-        send_due_batches(client, dataset, self.stall_limit, pace).await
+        match send_due_batches(session, dataset, self.stall_limit, pace).await {
+            Ok(()) => self.hindrances.worked(session, dataset).await,
+            Err(error) => self.is_hindered(session, dataset, &error).await,
+        }
+    }
+
+    /// The session that failed may hold the dataset's lock, so it is closed, and another goes on.
+    async fn is_hindered(
+        &mut self,
+        session: &mut Session,
+        dataset: &StoredDataset,
+        error: &anyhow::Error,
+    ) -> anyhow::Result<()> {
+        *session = database::session(&self.pool).await?;
+        self.hindrances.failed(session, dataset, error).await
     }
 
     /// What the dataset is due for, and since when.
@@ -255,7 +286,7 @@ impl Books {
         if self.watches.wants_scan(dataset.id) {
             self.due_times.at_the_latest(dataset.id, ScanKind::Scan, Duration::ZERO);
         }
-        let now = Utc::now();
+        let now = edge::now();
         // Where both are due, an audit does the work of a scan, too.
         for kind in [ScanKind::Audit, ScanKind::Scan] {
             if let Some(since) = self.due_times.due_since(client, dataset, kind, now).await? {

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Once},
+    time::Duration,
 };
 
 use hyper_util::{
@@ -114,6 +115,18 @@ impl S3Server {
                 std::fs::write(&whole, content).expect("a file");
                 std::fs::rename(whole, path).expect("a rename");
             }
+        }
+    }
+
+    /// From now on each page of a listing takes so long.
+    pub fn answer_listings_after(&self, page: Duration) {
+        match &self.kept {
+            Kept::Memory(objects) => {
+                objects
+                    .page_milliseconds
+                    .store(page.as_millis() as u64, std::sync::atomic::Ordering::Relaxed);
+            }
+            Kept::Folder(folder) => panic!("{} is no memory", folder.path().display()),
         }
     }
 

@@ -281,9 +281,13 @@ impl Stage {
         self.ok(&["scan", "--flush", "--json"]).await.json()
     }
 
-    /// Loads everything that is published.
+    /// Loads everything that is published. The exit code says whether a file FAILED thereby.
     pub async fn drain(&self) {
-        self.ok(&["worker", "--drain"]).await;
+        let failed = "SELECT count(*) FROM longshore.task WHERE status = 'FAILED'";
+        let before = self.number(failed).await;
+        let finished = self.run(&["worker", "--drain"]).await;
+        let has_failed = self.number(failed).await > before;
+        assert_eq!(finished.code, i32::from(has_failed), "{finished:?}");
     }
 
     /// A connection to this stage's database.

@@ -12,7 +12,7 @@ pub struct WorkerConfig {
     #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "TASKS")]
     pub concurrency: u16,
 
-    /// Exit when no published task is left, for a cron
+    /// Exit when no published task is left, for a cron: with code 1 if a file FAILED in this run
     #[arg(long)]
     pub drain: bool,
 

@@ -32,4 +32,4 @@ mod unclaimed;
 
 pub use config::WorkerConfig;
 pub use dry_run::{DryRun, DryRunStep, dry_run};
-pub use service::{BOOKS_POOL_SIZE, Pools, StopReason, run};
+pub use service::{BOOKS_POOL_SIZE, Pools, StopReason, Stopped, run};

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct Committed {
     /// What was loaded; no files if the whole task FAILED.
     pub(crate) totals: LoadTotals,
-    /// Files that FAILED for good, or are to be tried again by themselves.
+    /// Files that FAILED for good.
     pub(crate) failed_files: usize,
     /// Those among them that had too few rows to replace the earlier version.
     too_few_rows: usize,
@@ -180,10 +180,10 @@ async fn conclude(
     (totals, failed): (LoadTotals, FailedFiles<'_>),
     transaction: &Transaction<'_>,
 ) -> Result<Committed, Failure> {
-    let too_few_rows = with_too_few_rows(&failed);
-    let committed = Committed { totals, failed_files: failed.len(), too_few_rows: too_few_rows.len() };
     let (set_aside, failed): (FailedFiles<'_>, FailedFiles<'_>) =
         failed.into_iter().partition(|failed| failed.failure.verdict() == Verdict::SetAside);
+    let too_few_rows = with_too_few_rows(&failed);
+    let committed = Committed { totals, failed_files: failed.len(), too_few_rows: too_few_rows.len() };
     for FailedFile { file, failure } in &failed {
         warn!(file = %file.stored.uri, "the file fails: {}", failure.for_log());
     }

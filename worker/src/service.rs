@@ -1,6 +1,12 @@
 //! The worker service: consumes until told to stop, or until nothing is left.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use deadpool_postgres::Pool;
@@ -18,6 +24,15 @@ use crate::{
     heartbeat::{self, RunningLoads},
     task::{self, Shared},
 };
+
+/// What a worker has done when it stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Why it stopped.
+    pub reason: StopReason,
+    /// Files that FAILED for good in its hands.
+    pub failed_files: u64,
+}
 
 /// Why a worker stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +59,14 @@ pub const BOOKS_POOL_SIZE: usize = 3;
 
 /// Runs until `stop` is cancelled or, with `drain`, until no published task is left. Loads that run then have the grace
 /// to finish; the others are given back.
-pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: CancellationToken) -> StopReason {
+pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: CancellationToken) -> Stopped {
     let shared = Arc::new(Shared {
         worker_name: worker_name(),
         permits: Semaphore::new(usize::from(config.concurrency)),
         load_pool: pools.load,
         books_pool: pools.books,
         running: RunningLoads::default(),
+        failed_files: AtomicU64::new(0),
         stop,
         give_up: CancellationToken::new(),
         config,
@@ -65,7 +81,7 @@ pub async fn run(pools: Pools, queue: &Queue, config: WorkerConfig, stop: Cancel
         StopReason::Drained => "the queue is drained",
     };
     info!("worker stopped: {why}");
-    reason
+    Stopped { reason, failed_files: shared.failed_files.load(Ordering::Relaxed) }
 }
 
 /// Consumes; a lost consumer is opened again, and loads that run then go on.

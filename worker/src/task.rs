@@ -1,10 +1,16 @@
 //! One message: claim, load, settle, ack.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::Pool;
 use longshore_common::{
-    database::Session,
+    database::{self, Session},
     edge,
     ledger::{self, Claim, ClaimOutcome, Lock},
     queue::Received,
@@ -16,6 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
+use uuid::Uuid;
 
 use crate::{
     claim,
@@ -38,6 +45,8 @@ pub(crate) struct Shared {
     /// Keeps loads within the concurrency also when a new channel brings a new prefetch.
     pub(crate) permits: Semaphore,
     pub(crate) running: RunningLoads,
+    /// Files that FAILED for good.
+    pub(crate) failed_files: AtomicU64,
     /// Told to stop: begin nothing new.
     pub(crate) stop: CancellationToken,
     /// The grace is over: give back what is not finished.
@@ -212,6 +221,7 @@ async fn run(shared: &Shared, mut session: Session, claim: &Claim) {
     drop(listed);
     let outcome = match loaded {
         Ok(committed) => {
+            shared.failed_files.fetch_add(committed.failed_files as u64, Ordering::Relaxed);
             log_committed(&committed, dataset, started);
             // The task is settled. If its lease cannot be released, the end of the session does that.
             let unlocking = ledger::unlock(&session, Lock::Task(claim.lease_key));
@@ -269,12 +279,33 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
         let give_up = &shared.give_up;
         settle::settle_elsewhere(&shared.books_pool, claim, failure, retry_for, give_up).await;
     }
+    let has_failed = match verdict {
+        Verdict::Fail | Verdict::CarveOut => true,
+        // Its time may have been over. Only a worker that ends by itself tells of it.
+        Verdict::Retry | Verdict::RetryRarely | Verdict::Halve => {
+            shared.config.drain && has_failed(shared, claim.task_id).await
+        }
+        Verdict::SetAside | Verdict::Wait | Verdict::GiveBack | Verdict::LeaveAlone => false,
+    };
+    if has_failed {
+        shared.failed_files.fetch_add(claim.files.len() as u64, Ordering::Relaxed);
+    }
     let _ = edge::pass("worker::after_settle");
     outcome
 }
 
 /// How long a place of a worker that does not see a task's files takes no other task.
 const BLIND_PAUSE: Duration = Duration::from_secs(1);
+
+async fn has_failed(shared: &Shared, task_id: Uuid) -> bool {
+    let look = async {
+        let session = database::session(&shared.books_pool).await?;
+        let has_failed = ledger::is_failed(&session, task_id).await?;
+        session.give_back();
+        anyhow::Ok(has_failed)
+    };
+    matches!(tokio::time::timeout(SETTLE_TIMEOUT, look).await, Ok(Ok(true)))
+}
 
 /// Short, so that at a stop there is time left to settle from another connection.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);

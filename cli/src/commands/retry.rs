@@ -16,6 +16,9 @@ pub(crate) struct RetryArgs {
     /// All FAILED tasks, also the new content that discovery.on_change = "fail" has refused
     #[arg(long)]
     failed: bool,
+    /// Of all FAILED tasks only those of this dataset
+    #[arg(long, value_name = "NAME", requires = "failed", conflicts_with = "tasks")]
+    dataset: Option<String>,
     /// Print one JSON value
     #[arg(long)]
     json: bool,
@@ -26,8 +29,16 @@ pub(crate) struct RetryArgs {
 pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<ExitCode> {
     let pool = args.servers.pool("longshore retry", 1).await?;
     let client = pool.get().await?;
-    let tasks = if args.failed { None } else { Some(args.tasks.as_slice()) };
-    let result = ledger::retry(&client, tasks).await?;
+    output::refuse_unknown_dataset(&client, args.dataset.as_deref()).await?;
+    let tasks = match args.failed {
+        true => ledger::failed_tasks(&client, args.dataset.as_deref()).await?,
+        false => args.tasks.clone(),
+    };
+    let mut result = ledger::retry(&client, &tasks).await?;
+    if args.failed {
+        // Somebody else was quicker.
+        result.not_failed.clear();
+    }
     if args.json {
         output::print_json(&result)?;
     } else {

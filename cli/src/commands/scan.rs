@@ -12,7 +12,8 @@ use longshore_common::{
     shutdown,
 };
 use longshore_scanner::{
-    AfterLoadReport, Relay, Rescuer, ScanMode, ScanOptions, ScanReport, scan_dataset, work_off_all,
+    AfterLoadReport, Relay, Rescuer, ScanMode, ScanOptions, ScanReport, is_audit_due, scan_dataset,
+    work_off_all,
 };
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ use crate::{
     output::{self, WrongCall},
 };
 
+/// Scan once: find new files, make tasks, publish them, then exit (for an external cron)
+///
+/// A dataset whose last audit is older than `discovery.audit` allows, because no scanner service runs, is audited instead: an audit
+/// does all that a scan does. Exit code 1: a scan failed.
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
     /// The dataset to scan; all if none is named
@@ -84,7 +89,8 @@ pub(super) async fn scan_all(
     let pool = servers.working_pool(&database, 1).await?;
     let (mut scans, mut failed) = (Vec::new(), Vec::new());
     for dataset in chosen(&pool, dataset).await? {
-        match scan_one(&pool, &dataset, options, &stop, quiet).await {
+        let chosen = if options.mode == ScanMode::Audit { Chosen::Audit } else { Chosen::Scan };
+        match scan_one(&pool, &dataset, options, chosen, &stop, quiet).await {
             Ok(report) => scans.push(report),
             Err(error) => {
                 error!(%dataset, "the scan failed: {error:#}");
@@ -119,16 +125,27 @@ async fn chosen(pool: &Pool, name: Option<&str>) -> anyhow::Result<Vec<String>> 
     }
 }
 
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    /// It is an audit where one is due.
+    Scan,
+    Audit,
+}
+
 async fn scan_one(
     pool: &Pool,
     name: &str,
     options: ScanOptions,
+    chosen: Chosen,
     stop: &CancellationToken,
     quiet: bool,
 ) -> anyhow::Result<ScanReport> {
     let mut session = database::session(pool).await?;
     // Read right before its scan: a spec may have been applied while another dataset was scanned.
     let dataset = ledger::current_dataset(&session, name).await?.context("the dataset is gone")?;
+    let is_audit = chosen == Chosen::Audit || is_audit_due(&session, &dataset).await?;
+    let options = if is_audit { ScanOptions { mode: ScanMode::Audit, ..options } } else { options };
     let spinner =
         if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { spinner(name) };
     let show = |counts: &ScanCounts| {
@@ -141,8 +158,7 @@ async fn scan_one(
     let outcome = loop {
         let outcome = scan_dataset(&mut session, &dataset, options, stop, &show).await;
         // A scan that another one does is done; an audit is not.
-        let waits =
-            options.mode == ScanMode::Audit && outcome.as_ref().is_ok_and(|report| report.counts.is_none());
+        let waits = chosen == Chosen::Audit && outcome.as_ref().is_ok_and(|report| report.counts.is_none());
         if !waits || stop.is_cancelled() {
             break outcome;
         }
@@ -231,6 +247,18 @@ fn print_scan(scan: &ScanReport) -> anyhow::Result<()> {
     for (reason, files) in &counts.skipped {
         output::print(&format!("  skipped {}: {}", output::thousands(*files), reason.replace('_', " ")))?;
         print_names(*files, counts.skipped_uris.get(reason).map(Vec::as_slice).unwrap_or_default())?;
+    }
+    if counts.names_postponed > 0 {
+        output::print(&format!(
+            "  {} could not be read or had not settled for more than a day; scans go on and look at each by its name",
+            output::counted(counts.names_postponed, "name")
+        ))?;
+    }
+    if let Some(before) = counts.listed_before {
+        output::print(&format!(
+            "  an earlier one listed {}: is the source mounted, and are its files still there?",
+            output::thousands(before)
+        ))?;
     }
     if let Some(audit) = &scan.audit {
         let findings = [

@@ -122,6 +122,15 @@ fn remarks(scan: &ScanRow) -> String {
         "DIED" => remarks.push("ended abnormally".to_owned()),
         _ => remarks.extend(scan.error.clone()),
     }
+    if let Some(before) = scan.listed_before {
+        remarks.push(format!("an earlier one listed {}", output::thousands(before)));
+    }
+    if scan.names_postponed > 0 {
+        remarks.push(format!(
+            "{} not readable or not settled for more than a day",
+            output::thousands(scan.names_postponed)
+        ));
+    }
     if let Some(audit) = &scan.audit {
         let findings = [
             ("missed until now", audit.missed.files),

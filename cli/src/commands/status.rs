@@ -5,7 +5,7 @@ use clap::Args;
 use deadpool_postgres::Pool;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use longshore_common::{
-    ledger::{self, FailingDataset, Overview, WaitingDataset},
+    ledger::{self, BatchTrouble, FailingDataset, Overview, PostponedFiles, ShortListing, WaitingDataset},
     queue::QueueCounts,
     shutdown,
 };
@@ -46,6 +46,15 @@ struct Status {
     /// Files that are FAILED because they have too few rows to replace the earlier version.
     #[serde(skip_serializing_if = "is_none")]
     too_few_rows: i64,
+    /// Datasets whose waiting files cannot become tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_batched: Vec<BatchTrouble>,
+    /// Datasets whose last scan listed nothing, or much less than the one before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    short_listings: Vec<ShortListing>,
+    /// Datasets with names that the watermark does not wait for any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    postponed: Vec<PostponedFiles>,
 }
 
 fn is_none(number: &i64) -> bool {
@@ -75,8 +84,17 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let too_few_rows = ledger::files_with_too_few_rows(&client).await?;
     // What the books say is shown also while RabbitMQ is away: that is when one asks.
     let counts = queue.counts().await;
-    let queue_counts = counts.as_ref().ok().copied();
-    let status = Status { overview, queue: queue_counts, broker_alarm_since, failing, waiting, too_few_rows };
+    let status = Status {
+        overview,
+        queue: counts.as_ref().ok().copied(),
+        broker_alarm_since,
+        failing,
+        waiting,
+        too_few_rows,
+        not_batched: ledger::batch_troubles(&client).await?,
+        short_listings: ledger::short_listings(&client).await?,
+        postponed: ledger::datasets_with_postponed(&client).await?,
+    };
     if args.json {
         output::print_json(&status)?;
     } else {
@@ -145,6 +163,36 @@ fn print(status: &Status) -> anyhow::Result<()> {
             output::time(*since),
             output::one_line(reason),
             output::time(*next_try_time),
+        ))?;
+    }
+    print_remarks(status)
+}
+
+fn print_remarks(status: &Status) -> anyhow::Result<()> {
+    for BatchTrouble { dataset, since, error, .. } in &status.not_batched {
+        output::print(&format!(
+            "{dataset}: its files cannot become tasks since {}: {}; the scanner service tries again every half minute",
+            output::time(*since),
+            output::one_line(error)
+        ))?;
+    }
+    for ShortListing { dataset, kind, time, listed, listed_before } in &status.short_listings {
+        output::print(&format!(
+            "{dataset}: its {} of {} listed {}, where an earlier one listed {}: is the source mounted where the scanner runs?",
+            kind.noun(),
+            output::time(*time),
+            output::thousands(*listed),
+            output::thousands(*listed_before)
+        ))?;
+    }
+    for PostponedFiles { dataset, names, since, uris } in &status.postponed {
+        let uris: Vec<String> = uris.iter().map(|uri| output::one_line(uri)).collect();
+        output::print(&format!(
+            "{dataset}: {} could not be read or had not settled for more than a day, the first since {}; scans go on and look at each by its \
+             name: {}",
+            output::counted(names.unsigned_abs(), "name"),
+            output::time(*since),
+            uris.join(", ")
         ))?;
     }
     Ok(())

@@ -35,6 +35,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         books: database.pool(BOOKS_POOL_SIZE)?,
         heartbeat: database.heartbeat_pool()?,
     };
-    longshore_worker::run(pools, &queue, args.config, stop).await;
-    Ok(ExitCode::SUCCESS)
+    let drain = args.config.drain;
+    let stopped = longshore_worker::run(pools, &queue, args.config, stop).await;
+    // A service that was told to stop has done its work; what FAILED is in the ledger. One that cron starts must be able to alert.
+    Ok(if drain && stopped.failed_files > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -89,6 +89,13 @@ pub async fn find_gone(
     })
 }
 
+/// About how many versions of files are known, of all datasets: what Postgres has counted last.
+pub async fn known_files(client: &Client) -> Result<u32, tokio_postgres::Error> {
+    let sql = "SELECT reltuples::float8 FROM pg_class WHERE oid = 'longshore.file'::regclass";
+    let files: f64 = client.query_one(sql, &[]).await?.try_get(0)?;
+    Ok(files as u32)
+}
+
 /// When the dataset's last complete audit began; of a dataset that was never audited, when it was made.
 pub async fn last_audit(client: &Client, dataset_id: i32) -> Result<DateTime<Utc>, tokio_postgres::Error> {
     let row = client

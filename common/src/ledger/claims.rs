@@ -168,7 +168,7 @@ pub async fn publish_again_later(
         .execute(
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '1s', modified_time = now()
-             WHERE id = $1 AND attempt = $2 AND status || '' = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND attempt = $2 AND status || '' = 'NEW' AND longshore.is_due(due_time)",
             &[&task_id, &attempt],
         )
         .await?;
@@ -182,8 +182,8 @@ pub async fn publish_again_later(
 async fn look_and_lock(client: &ClientWrapper, task_id: Uuid) -> Result<Option<Seen>, tokio_postgres::Error> {
     let statement = client
         .prepare_cached(&format!(
-            "SELECT lease_key, status, due_time <= now(), attempt, deaths,
-                    CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND due_time <= now()
+            "SELECT lease_key, status, longshore.is_due(due_time), attempt, deaths,
+                    CASE WHEN status = 'PROCESSING' OR status = 'NEW' AND longshore.is_due(due_time)
                          THEN pg_try_advisory_lock(lease_key) ELSE FALSE END,
                     {WAITS_FOR_TABLE}
              FROM longshore.task WHERE id = $1"
@@ -211,7 +211,7 @@ async fn take(
         .prepare_cached(
             "WITH claimed AS (
                  UPDATE longshore.task SET status = 'PROCESSING', attempt = attempt + 1, modified_time = now()
-                 WHERE id = $1 AND status || '' = 'NEW' AND due_time <= now()
+                 WHERE id = $1 AND status || '' = 'NEW' AND longshore.is_due(due_time)
                  RETURNING id, lease_key, attempt, dataset_id, deaths
              ), recorded AS (
                  INSERT INTO longshore.attempt (task_id, attempt, worker, dataset_version)
@@ -307,7 +307,7 @@ pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), 
             "UPDATE longshore.task
              SET published_time = NULL, due_time = now() + interval '5s', failure_msg = $2,
                  first_failure_time = coalesce(first_failure_time, now()), modified_time = now()
-             WHERE id = $1 AND status || '' = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND status || '' = 'NEW' AND longshore.is_due(due_time)",
             &[&task_id, &cause],
         )
         .await?;
@@ -317,6 +317,12 @@ pub async fn put_off(client: &Client, task_id: Uuid, cause: &str) -> Result<(), 
 /// Whether the task waits for a worker.
 pub async fn is_new(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgres::Error> {
     let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status || '' = 'NEW')";
+    client.query_one(sql, &[&task_id]).await?.try_get(0)
+}
+
+/// Whether the task is FAILED.
+pub async fn is_failed(client: &Client, task_id: Uuid) -> Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM longshore.task WHERE id = $1 AND status = 'FAILED')";
     client.query_one(sql, &[&task_id]).await?.try_get(0)
 }
 

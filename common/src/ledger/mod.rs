@@ -7,6 +7,7 @@
 mod after_load;
 mod apply;
 mod audits;
+mod batch_trouble;
 mod claims;
 mod datasets;
 mod few_rows;
@@ -21,6 +22,7 @@ mod missing;
 mod objects;
 mod outbox;
 mod overview;
+mod postponed;
 mod rejects;
 mod reload;
 mod removal;
@@ -47,9 +49,14 @@ pub use after_load::{
     record_after_loads, reopen_after_loads,
 };
 pub use apply::{Applied, ApplyOptions, SourceChange, apply};
-pub use audits::{AuditFindings, GoneFiles, begin_comparison, find_gone, last_audit, note_listed};
+pub use audits::{
+    AuditFindings, GoneFiles, begin_comparison, find_gone, known_files, last_audit, note_listed,
+};
+pub use batch_trouble::{
+    BatchTrouble, batch_troubles, clear_batch_trouble, ids_in_batch_trouble, record_batch_trouble,
+};
 pub use claims::{
-    Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_new,
+    Claim, ClaimOutcome, Claimant, Heartbeat, Held, LostClaim, TaskFile, claim, heartbeat, is_failed, is_new,
     is_running, lost_claim, publish_again_later, put_off,
 };
 pub use datasets::{
@@ -75,15 +82,18 @@ pub use missing::{MissedFile, miss, missed_by_scanner, missed_files, record_sour
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};
+pub use postponed::{
+    PostponedFiles, PostponedName, datasets_with_postponed, postponed_names, record_postponed,
+};
 pub use rejects::{RejectRow, RejectScope, find_reject_scope, read_rejects};
 pub use reload::{Reloading, UndoError, Unloaded, datasets_of_uri, reload, unload};
 pub use removal::{RemovalError, RemovalFrom, RowsDiffer};
 pub use rescue::{Gone, Holder, OpenTask, Rescue, end_silent_holder, open_tasks, rescue, take_death_back};
-pub use retry::{Retried, retry};
-pub use scan_list::{FailingDataset, ScanRow, failing_datasets, list_scans};
+pub use retry::{Retried, failed_tasks, retry};
+pub use scan_list::{FailingDataset, ScanRow, ShortListing, failing_datasets, list_scans, short_listings};
 pub use scans::{
-    EarlyEnd, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan, last_complete_scan,
-    record_progress,
+    EarlyEnd, Expected, NamedFiles, ScanCounts, ScanKind, begin_scan, end_early, finish_scan,
+    last_complete_scan, record_progress,
 };
 pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_full_disk, retry_later, wait_for_table};
 pub use splitting::{SUSPECT_DEATHS, Split, SplitError, halve, split};

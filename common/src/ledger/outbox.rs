@@ -4,8 +4,6 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
 use uuid::Uuid;
 
-use super::target_wait::WAITS_FOR_TABLE;
-
 /// The channel on which the relay hears that a task has become due.
 pub const TASK_CHANNEL: &str = "longshore_task";
 
@@ -32,29 +30,61 @@ pub struct Unpublished {
     pub traceparent: Option<String>,
 }
 
-/// At most `limit` tasks to publish, those that are due longest first, from the due time `from` on. Of a dataset that waits for
-/// its target table, only the task that is tried.
+/// How far ahead a due time may lie and be meant so, as in `longshore.is_due`.
+const FARTHEST_DUE: &str = "now() + interval '1 hour'";
+
+/// Of a `longshore.task`: it is one of the dataset's in the index `task_unpublished`, and the dataset does not wait for its target
+/// table. The second is known before any task is read.
+const IS_OPEN: &str = "task.dataset_id = dataset.id AND wait.dataset_id IS NULL
+    AND task.status = 'NEW' AND task.published_time IS NULL";
+
+/// Of a `longshore.task`: its dataset waits, and it is the one that is tried.
+const IS_TRIED: &str = "task.id = wait.task_id AND task.status || '' = 'NEW' AND task.published_time IS NULL
+    AND longshore.is_due(task.due_time)";
+
+/// At most `limit` tasks to publish: of each dataset in turn the one that is due longest, so that a dataset with a million of them
+/// keeps no other waiting. Of a dataset that waits for its target table, only the task that is tried.
 ///
-/// Below it lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such as a long
-/// load, they cannot be removed, and each look would read them all.
+/// Each dataset that has any gets the same share of the limit, and what others leave of theirs comes with the next call: so
+/// no more is read than twice the limit, however many are due.
+///
+/// Below the due time `from` lie the entries of tasks that were published meanwhile: while any transaction is open that is older, such
+/// as a long load, they cannot be removed, and each look would read them all.
 pub async fn unpublished(
     client: &ClientWrapper,
     from: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<Vec<Unpublished>, tokio_postgres::Error> {
+    let datasets = datasets_with_due_tasks(client, from).await?;
+    if datasets.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A parameter by itself, so that the plan knows how few it is.
+    let share = limit.max(1).unsigned_abs().div_ceil(datasets.len() as u64).cast_signed();
+    // Two ranges of the index; an OR would read what lies between them.
     let sql = format!(
         "SELECT task.id, dataset.name, task.attempt, task.due_time, task.traceparent,
                 (SELECT id FROM longshore.installation)
-         FROM longshore.task
-         JOIN longshore.dataset ON dataset.id = task.dataset_id
-         WHERE task.status = 'NEW' AND task.published_time IS NULL AND task.due_time <= now()
-           AND task.due_time >= coalesce($2::timestamptz, '-infinity')
-           AND NOT {WAITS_FOR_TABLE}
-         ORDER BY task.due_time, task.id
+         FROM longshore.dataset
+         LEFT JOIN longshore.target_wait AS wait ON wait.dataset_id = dataset.id
+         CROSS JOIN LATERAL (
+             SELECT due.*, row_number() OVER (ORDER BY due.due_time, due.id) AS turn
+             FROM ((SELECT id, attempt, due_time, traceparent FROM longshore.task
+                    WHERE {IS_OPEN} AND task.due_time <= now() AND task.due_time >= coalesce($4::timestamptz, '-infinity')
+                    ORDER BY task.due_time, task.id LIMIT $3)
+                   UNION ALL
+                   (SELECT id, attempt, due_time, traceparent FROM longshore.task
+                    WHERE {IS_OPEN} AND task.due_time > {FARTHEST_DUE}
+                    ORDER BY task.due_time, task.id LIMIT $3)
+                   UNION ALL
+                   (SELECT id, attempt, due_time, traceparent FROM longshore.task WHERE {IS_TRIED})) AS due
+         ) AS task
+         WHERE dataset.id = ANY($2)
+         ORDER BY turn, task.due_time, task.id
          LIMIT $1"
     );
     let statement = client.prepare_cached(&sql).await?;
-    let rows = client.query(&statement, &[&limit, &from]).await?;
+    let rows = client.query(&statement, &[&limit, &datasets, &share, &from]).await?;
     let task = |row: &tokio_postgres::Row| Unpublished {
         id: row.get(0),
         dataset: row.get(1),
@@ -64,6 +94,26 @@ pub async fn unpublished(
         installation: row.get(5),
     };
     Ok(rows.iter().map(task).collect())
+}
+
+/// The ids of datasets with tasks to publish: the first entry of each in the index, whatever the statistics say.
+async fn datasets_with_due_tasks(
+    client: &ClientWrapper,
+    from: Option<DateTime<Utc>>,
+) -> Result<Vec<i32>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT dataset.id FROM longshore.dataset
+         LEFT JOIN longshore.target_wait AS wait ON wait.dataset_id = dataset.id
+         WHERE (SELECT true FROM longshore.task
+                WHERE {IS_OPEN} AND task.due_time <= now() AND task.due_time >= coalesce($1::timestamptz, '-infinity')
+                ORDER BY task.due_time, task.id LIMIT 1)
+            OR (SELECT true FROM longshore.task WHERE {IS_OPEN} AND task.due_time > {FARTHEST_DUE}
+                ORDER BY task.due_time, task.id LIMIT 1)
+            OR EXISTS (SELECT FROM longshore.task WHERE {IS_TRIED})"
+    );
+    let statement = client.prepare_cached(&sql).await?;
+    let rows = client.query(&statement, &[&from]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Marks confirmed tasks as published; gives the number of marks.

@@ -1,5 +1,7 @@
 //! An operator's retry: FAILED → NEW.
 
+use std::collections::HashSet;
+
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -16,8 +18,42 @@ pub struct Retried {
     pub not_failed: Vec<Uuid>,
 }
 
-/// Makes FAILED tasks NEW: those named, or all if `tasks` is `None`.
-pub async fn retry(client: &Client, tasks: Option<&[Uuid]>) -> Result<Retried, tokio_postgres::Error> {
+/// Tasks that are retried in one transaction: a million at once would be one long statement.
+const PAGE_LEN: usize = 10_000;
+
+/// The FAILED tasks of a dataset, or of all.
+pub async fn failed_tasks(
+    client: &Client,
+    dataset: Option<&str>,
+) -> Result<Vec<Uuid>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT task.id FROM longshore.task
+             WHERE task.status = 'FAILED'
+               AND ($1::text IS NULL OR task.dataset_id = (SELECT id FROM longshore.dataset WHERE name = $1))
+             ORDER BY task.id",
+            &[&dataset],
+        )
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Makes FAILED tasks NEW, page by page. What an error comes to after some pages, the next call does.
+pub async fn retry(client: &Client, tasks: &[Uuid]) -> Result<Retried, tokio_postgres::Error> {
+    let mut result = Retried::default();
+    for page in tasks.chunks(PAGE_LEN) {
+        retry_page(client, page, &mut result).await?;
+    }
+    let answered: HashSet<Uuid> = result.retried.iter().chain(&result.superseded).copied().collect();
+    result.not_failed = tasks.iter().copied().filter(|id| !answered.contains(id)).collect();
+    Ok(result)
+}
+
+async fn retry_page(
+    client: &Client,
+    tasks: &[Uuid],
+    result: &mut Retried,
+) -> Result<(), tokio_postgres::Error> {
     let rows = client
         .query(
             &format!(
@@ -26,7 +62,7 @@ pub async fn retry(client: &Client, tasks: Option<&[Uuid]>) -> Result<Retried, t
                             (SELECT bool_and(superseded_by IS NOT NULL) FROM longshore.file WHERE file.task_id = task.id)
                                 AS is_superseded
                      FROM longshore.task
-                     WHERE task.status = 'FAILED' AND ($1::uuid[] IS NULL OR task.id = ANY($1))
+                     WHERE task.status = 'FAILED' AND task.id = ANY($1)
                      FOR UPDATE OF task
                  ), retried AS (
                      UPDATE longshore.task
@@ -44,12 +80,9 @@ pub async fn retry(client: &Client, tasks: Option<&[Uuid]>) -> Result<Retried, t
             &[&tasks],
         )
         .await?;
-    let mut result = Retried::default();
     for row in &rows {
         let list = if row.get(1) { &mut result.superseded } else { &mut result.retried };
         list.push(row.get(0));
     }
-    let answered = |id: &Uuid| result.retried.contains(id) || result.superseded.contains(id);
-    result.not_failed = tasks.unwrap_or_default().iter().copied().filter(|id| !answered(id)).collect();
-    Ok(result)
+    Ok(())
 }

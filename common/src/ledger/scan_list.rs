@@ -41,6 +41,10 @@ pub struct ScanRow {
     pub error: Option<String>,
     /// What an audit found.
     pub audit: Option<AuditFindings>,
+    /// Names that the watermark does not wait for any more.
+    pub names_postponed: i64,
+    /// What an earlier complete one listed, if this one listed nothing, or less than half of it.
+    pub listed_before: Option<i64>,
     /// Entries that the dataset's last complete scan of this kind listed: how much this one may come to.
     #[serde(skip)]
     pub last_listed: Option<i64>,
@@ -61,7 +65,7 @@ pub async fn list_scans(
                     scan.started_time, ended.time AS finished_time,
                     greatest(extract(epoch FROM coalesce(ended.time, clock_timestamp()) - scan.started_time), 0)::float8 AS seconds,
                     scan.files_listed, scan.files_new, scan.files_known, scan.files_skipped, scan.skipped_uris,
-                    scan.new_bytes, scan.error, scan.audit,
+                    scan.new_bytes, scan.error, scan.audit, scan.names_postponed, scan.listed_before,
                     CASE WHEN scan.outcome IS NULL THEN (
                         SELECT last.files_listed FROM longshore.scan AS last
                         WHERE last.dataset_id = scan.dataset_id AND last.kind = scan.kind AND last.outcome = 'COMPLETE'
@@ -107,6 +111,8 @@ fn scan_row(row: &Row) -> Result<ScanRow, tokio_postgres::Error> {
         new_bytes: row.try_get("new_bytes")?,
         error: row.try_get("error")?,
         audit: audit.map(|Json(findings)| findings),
+        names_postponed: row.try_get("names_postponed")?,
+        listed_before: row.try_get("listed_before")?,
         last_listed: row.try_get("last_listed")?,
     })
 }
@@ -155,6 +161,49 @@ pub async fn failing_datasets(client: &Client) -> Result<Vec<FailingDataset>, to
                 last_started_time: row.try_get(3)?,
                 last_time: row.try_get(4)?,
                 error: row.try_get(5)?,
+            })
+        })
+        .collect()
+}
+
+/// A dataset whose last complete scan or audit listed nothing, or less than half of what the one before did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShortListing {
+    /// Its name.
+    pub dataset: String,
+    /// Which of the two.
+    pub kind: ScanKind,
+    /// When it began.
+    pub time: DateTime<Utc>,
+    /// What it listed.
+    pub listed: i64,
+    /// What an earlier one listed.
+    pub listed_before: i64,
+}
+
+/// Those datasets, by name: a mount may be missing on the scanner.
+pub async fn short_listings(client: &Client) -> Result<Vec<ShortListing>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT dataset.name, last.kind, last.started_time, last.files_listed, last.listed_before
+             FROM longshore.dataset
+             CROSS JOIN LATERAL (
+                 SELECT * FROM longshore.scan WHERE scan.dataset_id = dataset.id AND scan.outcome = 'COMPLETE'
+                 ORDER BY scan.id DESC LIMIT 1
+             ) AS last
+             WHERE last.listed_before IS NOT NULL
+             ORDER BY dataset.name",
+            &[],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ShortListing {
+                dataset: row.try_get(0)?,
+                kind: if row.try_get::<_, &str>(1)? == "AUDIT" { ScanKind::Audit } else { ScanKind::Scan },
+                time: row.try_get(2)?,
+                listed: row.try_get(3)?,
+                listed_before: row.try_get(4)?,
             })
         })
         .collect()

@@ -64,6 +64,12 @@ pub struct ScanCounts {
     pub skipped_uris: BTreeMap<String, Vec<String>>,
     /// Bytes of the new files.
     pub new_bytes: u64,
+    /// Names that the watermark does not wait for any more; scans look at each of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub names_postponed: u64,
+    /// What an earlier complete one listed, if this one listed nothing, or less than half of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listed_before: Option<i64>,
     /// Newest modified time seen, cut at the scan's start; what the watermark may move to.
     #[serde(skip)]
     pub newest_seen: Option<DateTime<Utc>>,
@@ -96,6 +102,11 @@ impl NamedFiles {
             self.uris.push(uri.to_owned());
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Records that a scan has begun; gives its id and its start by the database's clock.
@@ -166,12 +177,28 @@ const FORGET_OLD: &str = "
             SELECT scan.files_new > 0 OR scan.failing_since IS NOT DISTINCT FROM scan.started_time AS is_telling
         ) AS told
         WINDOW newest_first AS (ORDER BY scan.id DESC ROWS UNBOUNDED PRECEDING)
-    )
-    DELETE FROM longshore.scan USING kept
-    WHERE scan.id = kept.id AND place > 1000
-      AND (NOT is_telling OR telling_place > 10000 OR kept.started_time < now() - interval '30 days')";
+    ), forgotten AS (
+        DELETE FROM longshore.scan USING kept
+        WHERE scan.id = kept.id AND place > 1000
+          AND (NOT is_telling OR telling_place > 10000 OR kept.started_time < now() - interval '30 days')
+    )";
 
-/// Records the counts, and moves the watermark, which only a scan that saw everything may do.
+/// What a listing is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything, also nothing: loaded files leave the source, or nothing is known of it yet.
+    Anything,
+    /// Something, if the one before listed something: how much changes with the folders that are listed.
+    Something,
+    /// At least half of what the one before listed.
+    HalfOfBefore,
+}
+
+/// From how many entries on half of them tell that something is missing.
+const MANY: i64 = 20;
+
+/// Records the counts, and moves the watermark, which only a scan that saw everything may do. Gives what an earlier complete one of its
+/// kind listed, if this one listed much less: as long as nothing is listed, the last one that listed something.
 ///
 /// A spec that was applied meanwhile, as another version than `version`, may name another source: then the watermark
 /// stays where `apply` has set it.
@@ -180,22 +207,47 @@ pub async fn finish_scan(
     scan_id: i64,
     version: i32,
     counts: &ScanCounts,
+    expected: Expected,
     findings: Option<&AuditFindings>,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<Option<i64>, tokio_postgres::Error> {
     record_progress(client, scan_id, counts).await?;
     let sql = format!(
         "WITH ended AS (
              UPDATE longshore.scan
-             SET finished_time = clock_timestamp(), outcome = 'COMPLETE', audit = $2
+             SET finished_time = clock_timestamp(), outcome = 'COMPLETE', audit = $2, names_postponed = $5,
+                 listed_before = (
+                     SELECT listed
+                     FROM (SELECT CASE WHEN before.files_listed = 0 THEN before.listed_before ELSE before.files_listed END
+                           FROM longshore.scan AS before
+                           WHERE before.dataset_id = scan.dataset_id AND before.kind = scan.kind AND before.id < scan.id
+                             AND before.outcome = 'COMPLETE'
+                           ORDER BY before.id DESC LIMIT 1) AS last (listed)
+                     WHERE $6 AND scan.files_listed = 0 OR $7 AND listed >= {MANY} AND scan.files_listed < listed / 2)
              WHERE id = $1
-             RETURNING id, dataset_id, kind, started_time
+             RETURNING id, dataset_id, kind, started_time, listed_before
          ), moved AS (
              UPDATE longshore.dataset SET watermark = greatest(watermark, $3)
              FROM ended WHERE dataset.id = ended.dataset_id AND dataset.current_version = $4
-         ){FORGET_OLD}"
+         ){FORGET_OLD}
+         SELECT listed_before FROM ended"
     );
-    client.execute(&sql, &[&scan_id, &findings.map(Json), &counts.newest_seen, &version]).await?;
-    Ok(())
+    let postponed = signed(counts.names_postponed);
+    let (is_something, is_half) = (expected != Expected::Anything, expected == Expected::HalfOfBefore);
+    let row = client
+        .query_opt(
+            &sql,
+            &[
+                &scan_id,
+                &findings.map(Json),
+                &counts.newest_seen,
+                &version,
+                &postponed,
+                &is_something,
+                &is_half,
+            ],
+        )
+        .await?;
+    row.map_or(Ok(None), |row| row.try_get(0))
 }
 
 /// Records why a scan ended early, and what it had counted by then; the watermark stays.
@@ -223,7 +275,8 @@ pub async fn end_early(
                  ), started_time) END
              WHERE id = $1
              RETURNING id, dataset_id, kind, started_time
-         ){FORGET_OLD}"
+         ){FORGET_OLD}
+         SELECT FROM ended"
     );
     client.execute(&sql, &[&scan_id, &outcome, &error]).await?;
     Ok(())

@@ -16,7 +16,8 @@ pub struct NewTask {
 
 /// Makes the tasks, NEW and due now, and gives them their files, all in one transaction.
 ///
-/// Fails without effect if another batcher has taken one of the files in the meantime.
+/// Fails without effect if another batcher has taken one of the files in the meantime, or if a stranger holds a lock on one of them
+/// or on the dataset for longer than five seconds.
 pub async fn create_tasks(
     client: &mut Client,
     dataset_id: i32,
@@ -27,6 +28,7 @@ pub async fn create_tasks(
     let of_files = tasks.iter().flat_map(|task| task.file_ids.iter().map(|file_id| (task.id, *file_id)));
     let (task_ids, file_ids): (Vec<Uuid>, Vec<i64>) = of_files.unzip();
     let transaction = client.transaction().await?;
+    transaction.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
     transaction
         .execute(
             "INSERT INTO longshore.task (id, dataset_id, traceparent)

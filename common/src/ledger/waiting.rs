@@ -1,7 +1,6 @@
 //! Files that no task has yet.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, types::ToSql};
 
 use crate::dataset::Batch;
@@ -51,30 +50,30 @@ pub async fn waiting_files(
     Ok(rows.iter().map(file).collect())
 }
 
-/// Whether the dataset's SCANNED files fill a batch, or one of them has waited for `max_wait`.
+/// Whether the dataset's SCANNED files fill a batch, or one of them has waited for `max_wait`. One that was recorded in the future
+/// has: the clock has been set back since.
 ///
 /// It looks at no more files than a batch may have: where there are as many, one is full. In the order of the index, so that no plan looks at
 /// other files, whatever the statistics say.
 pub async fn is_batch_due(
-    client: &ClientWrapper,
+    client: &Client,
     dataset_id: i32,
     limits: &Batch,
 ) -> Result<bool, tokio_postgres::Error> {
     let max_bytes = i64::try_from(limits.max_bytes.0).unwrap_or(i64::MAX);
-    let statement = client
-        .prepare_cached(&format!(
-            "SELECT coalesce(count(*) >= $2
-                                 OR sum(size_in_bytes) >= $3::bigint
-                                 OR min(created_time) <= clock_timestamp() - make_interval(secs => $4), false)
-                 FROM (SELECT size_in_bytes, created_time FROM longshore.file
-                       WHERE dataset_id = $1 AND {IS_WAITING}
-                       ORDER BY file_modified_time, id
-                       LIMIT $2) AS waiting"
-        ))
-        .await?;
+    let sql = format!(
+        "SELECT coalesce(count(*) >= $2
+                         OR sum(size_in_bytes) >= $3::bigint
+                         OR min(created_time) <= clock_timestamp() - make_interval(secs => $4)
+                         OR max(created_time) > clock_timestamp(), false)
+         FROM (SELECT size_in_bytes, created_time FROM longshore.file
+               WHERE dataset_id = $1 AND {IS_WAITING}
+               ORDER BY file_modified_time, id
+               LIMIT $2) AS waiting"
+    );
     let parameters: [&(dyn ToSql + Sync); 4] =
         [&dataset_id, &i64::from(limits.max_files), &max_bytes, &limits.max_wait.0.as_secs_f64()];
-    client.query_one(&statement, &parameters).await?.try_get(0)
+    client.query_one(&sql, &parameters).await?.try_get(0)
 }
 
 /// The database's time, by which files wait.

@@ -1,6 +1,6 @@
 //! A bucket, or what lies below a prefix in it. Folders are what stands before the slashes of a key.
 
-use std::{path::Path as NamePath, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path as NamePath, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
@@ -110,6 +110,34 @@ impl Bucket {
             }
         }
         let _ = pages.send().await;
+        Ok(())
+    }
+
+    /// A bucket gives what it says of an object in a listing, so the folders of these names are listed, and what else lies there is
+    /// left out. Nothing in a bucket is a folder that cannot be read.
+    pub(super) async fn list_named(
+        &self,
+        uris: &[String],
+        page_len: usize,
+        pages: mpsc::Sender<Vec<Listed>>,
+    ) -> anyhow::Result<()> {
+        let mut pages = Pages::new(page_len, pages);
+        let keys: BTreeSet<String> = uris.iter().filter_map(|uri| Some(key::of_uri(uri)?.1)).collect();
+        let folders: BTreeSet<&str> =
+            keys.iter().map(|key| key.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+        for folder in folders {
+            let prefix = Path::parse(folder).with_context(|| format!("cannot list {}", self.uri(folder)))?;
+            let objects = self.store.list_with_delimiter((!prefix.is_root()).then_some(&prefix)).await;
+            for object in objects.map_err(|error| self.cannot_list(&error))?.objects {
+                let is_wanted = keys.contains(&(self.spelled)(object.location.as_ref()));
+                if let Some(listed) = is_wanted.then(|| self.entry(&object, &mut None)).flatten() {
+                    pages.add(listed);
+                }
+            }
+            if pages.send().await.is_err() {
+                return Ok(()); // Whoever asked has stopped.
+            }
+        }
         Ok(())
     }
 

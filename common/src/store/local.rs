@@ -104,11 +104,30 @@ impl LocalStore {
         page_len: usize,
         pages: mpsc::Sender<Vec<Listed>>,
     ) -> anyhow::Result<()> {
-        let store = self.clone();
         let folders: Vec<PathBuf> = match within {
             [] => vec![self.root.clone()],
             within => within.iter().map(|folder| self.root.join(folder)).collect(),
         };
+        self.list_paths(folders, page_len, pages).await
+    }
+
+    pub(super) async fn list_named(
+        &self,
+        uris: &[String],
+        page_len: usize,
+        pages: mpsc::Sender<Vec<Listed>>,
+    ) -> anyhow::Result<()> {
+        let path = |uri: &String| Url::parse(uri).ok()?.to_file_path().ok();
+        self.list_paths(uris.iter().filter_map(path).collect(), page_len, pages).await
+    }
+
+    async fn list_paths(
+        &self,
+        folders: Vec<PathBuf>,
+        page_len: usize,
+        pages: mpsc::Sender<Vec<Listed>>,
+    ) -> anyhow::Result<()> {
+        let store = self.clone();
         let walk = move || store.walk(&folders, Pages::new(page_len, pages));
         StoreThread::start(&self.folder_uri(""), "list", walk)?.ended().await?
     }
@@ -126,8 +145,10 @@ impl LocalStore {
                 }
                 continue;
             }
-            // min_depth 1: the folder itself is no entry. Links may lead out of the source.
-            let mut entries = WalkDir::new(folder).min_depth(1).follow_links(self.follow_links).into_iter();
+            // A folder itself is no entry; a file that was asked for by its name is. Links may lead out of the source.
+            let depth = usize::from(folder.is_dir());
+            let mut entries =
+                WalkDir::new(folder).min_depth(depth).follow_links(self.follow_links).into_iter();
             while let Some(entry) = entries.next() {
                 let listed = match entry {
                     Ok(entry)

@@ -120,6 +120,20 @@ impl Store {
         }
     }
 
+    /// Sends what has these names in the source, and what lies in those that are folders, in the same way. Names that are not there have
+    /// no entries.
+    pub async fn list_named(
+        &self,
+        uris: &[String],
+        page_len: usize,
+        pages: mpsc::Sender<Vec<Listed>>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Local(store) => store.list_named(uris, page_len, pages).await,
+            Self::Bucket(bucket) => bucket.list_named(uris, page_len, pages).await,
+        }
+    }
+
     /// Opens this version of a file, for a thread of a tokio runtime that may block; an error says how the store's version
     /// differs. The file may be one of an earlier source, also in another store.
     pub fn open(&self, version: &StoredFile) -> Result<OpenFile, StoreError> {

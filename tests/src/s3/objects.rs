@@ -3,8 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -21,7 +24,11 @@ use sha2::{Digest, Sha256};
 
 /// Buckets and their objects, by key in the order of its bytes.
 #[derive(Default)]
-pub(super) struct Objects(Mutex<HashMap<String, BTreeMap<String, Held>>>);
+pub(super) struct Objects {
+    buckets: Mutex<HashMap<String, BTreeMap<String, Held>>>,
+    /// What a page of a listing takes.
+    pub(super) page_milliseconds: AtomicU64,
+}
 
 #[derive(Clone)]
 struct Held {
@@ -32,7 +39,7 @@ struct Held {
 
 impl Objects {
     fn buckets(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Held>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn create_bucket(&self, bucket: &str) {
@@ -80,6 +87,8 @@ impl S3 for Served {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let page = Duration::from_millis(self.0.page_milliseconds.load(Ordering::Relaxed));
+        tokio::time::sleep(page).await;
         let ListObjectsV2Input { bucket, prefix, continuation_token, max_keys, .. } = request.input;
         let prefix = prefix.unwrap_or_default();
         let most = max_keys.and_then(|keys| usize::try_from(keys).ok()).unwrap_or(1000).min(1000);

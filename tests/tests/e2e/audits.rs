@@ -169,7 +169,7 @@ async fn the_service_audits_by_a_schedule_of_its_own() {
 }
 
 /// The command without what root may do beyond others: for root, permissions hold only then.
-fn without_privileges(stage: &Stage, arguments: &[&str]) -> Command {
+pub(crate) fn without_privileges(stage: &Stage, arguments: &[&str]) -> Command {
     let command = stage.command(arguments);
     let mut plain = match stage.inbox.metadata().unwrap().uid() {
         0 => {

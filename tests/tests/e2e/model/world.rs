@@ -147,7 +147,7 @@ impl World {
     }
 
     pub(super) async fn retry(&self, task: Uuid) -> Event {
-        let result = ledger::retry(&self.admin, Some(&[task])).await.unwrap();
+        let result = ledger::retry(&self.admin, &[task]).await.unwrap();
         Event::Retried { task, retried: result.retried == [task] }
     }
 

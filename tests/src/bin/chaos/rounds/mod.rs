@@ -54,7 +54,10 @@ impl Round {
 
     /// Whether it leaves the servers alone and measures no time: then others may run beside it.
     pub(crate) fn disturbs_nobody(self) -> bool {
-        matches!(self, Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Alter | Self::Mount)
+        matches!(
+            self,
+            Self::Edges | Self::Stops | Self::Network | Self::Discovery | Self::Alter | Self::Mount
+        )
     }
 
     pub(crate) async fn run(self, world: &World) -> anyhow::Result<Findings> {
