@@ -4,32 +4,26 @@
 ARG RUST_IMAGE=rust:1-bookworm
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 
+# The manifests of all members, and for each crate root an empty one. No member is named here, so that a new one
+# cannot be forgotten.
+FROM ${RUST_IMAGE} AS manifests
+WORKDIR /sources
+COPY . .
+RUN mkdir /manifests \
+    && find . \( -name Cargo.toml -o -name Cargo.lock \) -exec cp --parents -t /manifests {} + \
+    && find . \( -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/src/bin/*.rs' -o -path '*/fuzz_targets/*.rs' \
+        -o -name build.rs \) -exec cp --parents -t /manifests {} + \
+    && find /manifests -name '*.rs' -exec sh -c 'echo "fn main() { }" >"$1"' _ {} \;
+
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
-
-# The dependencies are a layer of their own, which only a changed manifest or lock file rebuilds. Cargo
-# wants every member of the workspace to be there, `tests` as well, so each begins as an empty one.
-COPY Cargo.toml Cargo.lock ./
-COPY common/Cargo.toml common/
-COPY scanner/Cargo.toml scanner/
-COPY worker/Cargo.toml worker/
-COPY cli/Cargo.toml cli/
-COPY tests/Cargo.toml tests/
-# What was built from the empty ones goes at once: the real sources may be older than it, and Cargo,
-# which compares times, would take it for them.
-RUN for member in common scanner worker tests; do mkdir $member/src && touch $member/src/lib.rs; done \
-    && mkdir cli/src && echo 'fn main() {}' >cli/src/main.rs \
-    && cargo build --locked --release -p longshore \
-    && cargo clean --locked --release \
-        -p longshore-common -p longshore-scanner -p longshore-worker -p longshore
-
-# `common` takes the migrations in when it is compiled.
-COPY migrations migrations
-COPY common common
-COPY scanner scanner
-COPY worker worker
-COPY cli cli
+# The dependencies are a layer of their own, which only a changed manifest or lock file builds anew.
+COPY --from=manifests /manifests .
 RUN cargo build --locked --release -p longshore
+COPY . .
+# The sources may be older than what was built from the empty roots, and Cargo compares times.
+RUN find . -name '*.rs' -exec touch {} + \
+    && cargo build --locked --release -p longshore
 
 FROM ${DEBIAN_IMAGE}
 # The authorities for postgres://…?sslmode=verify-full, amqps:// and https://, which the slim image lacks.
