@@ -138,11 +138,13 @@ impl World {
         }
     }
 
-    /// Only a step makes time pass: what is due later stays so until then. Gives the seconds of the backoff.
+    /// Only a step makes time pass: what is due later stays so until then. By less than an hour, beyond
+    /// which a due time counts as a clock's mistake. Gives the seconds of the backoff.
     pub(super) async fn stop_clock(&self, task: Uuid) -> Option<f64> {
-        let update = "UPDATE longshore.task SET due_time = due_time + interval '1 day'
+        let update = "UPDATE longshore.task SET due_time = due_time + interval '30 minutes'
                       WHERE id = $1 AND status = 'NEW' AND due_time > modified_time
-                      RETURNING extract(epoch FROM due_time - modified_time - interval '1 day')::double precision";
+                        AND due_time < modified_time + interval '20 minutes'
+                      RETURNING extract(epoch FROM due_time - modified_time - interval '30 minutes')::double precision";
         self.admin.query_opt(update, &[&task]).await.unwrap().map(|row| row.get(0))
     }
 
