@@ -19,6 +19,8 @@ CREATE TABLE longshore.postponed (
     since      timestamptz NOT NULL
 );
 CREATE INDEX postponed_by_dataset ON longshore.postponed (dataset_id);
+-- Where all tables are published, Postgres lets nobody delete from one that has neither a key nor this.
+ALTER TABLE longshore.postponed REPLICA IDENTITY FULL;
 
 -- Datasets whose waiting files cannot become tasks. Without a foreign key: it would wait for the lock on the dataset's row that
 -- may be the very cause.

@@ -57,6 +57,8 @@ CREATE TABLE longshore.total (
 ) WITH (fillfactor = 50);
 CREATE TABLE longshore.total_change (LIKE longshore.total INCLUDING DEFAULTS)
     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+-- Where all tables are published, Postgres lets nobody delete from one that has neither a key nor this.
+ALTER TABLE longshore.total_change REPLICA IDENTITY FULL;
 
 CREATE FUNCTION longshore.count_files() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -101,8 +101,11 @@ mkdir -p "$data"
 chown postgres "$data" /var/run/postgresql
 chmod 700 "$data"
 if [[ ! -s $data/PG_VERSION ]]; then
+    password=$(as_postgres mktemp)
+    printf '%s\n' "$POSTGRES_PASSWORD" >"$password"
     as_postgres initdb -D "$data" -U "$POSTGRES_USER" --auth-local=trust --auth-host=scram-sha-256 \
-        --pwfile=<(echo "$POSTGRES_PASSWORD") >/dev/null
+        --pwfile="$password" >/dev/null
+    rm "$password"
     echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
     as_postgres pg_ctl -D "$data" -o "-c listen_addresses=''" -w start >/dev/null
     as_postgres createdb -U "$POSTGRES_USER" -h /var/run/postgresql "${POSTGRES_DB:-$POSTGRES_USER}" ||

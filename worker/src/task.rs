@@ -282,10 +282,10 @@ async fn settle_failure(shared: &Shared, session: Session, claim: &Claim, failur
     let has_failed = match verdict {
         Verdict::Fail | Verdict::CarveOut => true,
         // Its time may have been over. Only a worker that ends by itself tells of it.
-        Verdict::Retry | Verdict::RetryRarely | Verdict::Halve => {
+        Verdict::Retry | Verdict::RetryRarely | Verdict::SetAside | Verdict::Halve => {
             shared.config.drain && has_failed(shared, claim.task_id).await
         }
-        Verdict::SetAside | Verdict::Wait | Verdict::GiveBack | Verdict::LeaveAlone => false,
+        Verdict::Wait | Verdict::GiveBack | Verdict::LeaveAlone => false,
     };
     if has_failed {
         shared.failed_files.fetch_add(claim.files.len() as u64, Ordering::Relaxed);

@@ -68,7 +68,7 @@ pub async fn apply(
     let transaction = client.transaction().await?;
     // One apply at a time: two at once would both find the table missing.
     transaction.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&SINGLE_CLASS, &APPLY_KEY]).await?;
-    transaction.batch_execute("SET LOCAL lock_timeout = '200ms'").await?;
+    transaction.batch_execute(TABLE_LOCK_TIMEOUT).await?;
     refuse_foreign_table(&transaction, spec).await?;
     let before = stored(&transaction, spec).await?;
     let is_same = before.as_ref().is_some_and(|before| before.spec.as_ref() == Some(spec));
@@ -97,6 +97,9 @@ pub async fn apply(
     }
     let table = target::table_change(&shape, &lacks);
     if !options.dry_run {
+        if let Some(before) = before.as_ref().filter(|_| !is_same) {
+            wait_for_after_loads(&transaction, before.id).await?;
+        }
         target::change_table(&transaction, spec, &shape, &lacks).await?;
     }
     let Stored { version, is_new_version, columns_left_out } = store(&transaction, spec, before).await?;
@@ -217,7 +220,6 @@ async fn store(
     if before.as_ref() == Some(spec) {
         return Ok(Stored { version: current, is_new_version: false, columns_left_out: Vec::new() });
     }
-    wait_for_after_loads(transaction, id).await?;
     insert_version(transaction, id, current + 1, spec).await?;
     let has = |name: &String| spec.columns.iter().any(|column| column.name == *name);
     let columns_before = before.iter().flat_map(|before| &before.columns).map(|column| &column.name);
@@ -240,11 +242,16 @@ async fn store(
     Ok(Stored { version: current + 1, is_new_version: true, columns_left_out })
 }
 
+/// So short that nobody queues behind an apply that waits for the table.
+const TABLE_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
+
 /// Waits until no loaded file is being moved or deleted as the version before says: who changes that may rest on it afterwards.
 async fn wait_for_after_loads(transaction: &Transaction<'_>, dataset_id: i32) -> Result<(), ApplyError> {
+    // Longer than what a table is waited for: nobody waits behind this lock but the next step after a load.
+    transaction.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
     let sql = "SELECT pg_advisory_xact_lock($1, $2)";
     match transaction.execute(sql, &[&AFTER_LOAD_SPEC_CLASS, &dataset_id]).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(transaction.batch_execute(TABLE_LOCK_TIMEOUT).await?),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(ApplyError::Refused(
             "loaded files of the dataset are being moved or deleted, and their store is slow; try again in a minute".to_owned(),
         )),

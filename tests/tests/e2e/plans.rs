@@ -32,7 +32,7 @@ async fn with_a_backlog() -> Stage {
     let vacuum = "VACUUM (ANALYZE) longshore.task, longshore.file, longshore.attempt, longshore.file_load";
     client.batch_execute(vacuum).await.unwrap();
     // Not due, so that the test need not load them.
-    add_tasks(&client, "waiting", BACKLOG, "'NEW', now() + interval '1 day', NULL").await;
+    add_tasks(&client, "waiting", BACKLOG, "'NEW', now() + interval '50 min', NULL").await;
     stage
 }
 

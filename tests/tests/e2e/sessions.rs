@@ -220,16 +220,3 @@ async fn an_alarm_of_the_broker_is_told_until_the_relay_can_publish_again() {
     eventually("the relay finds it over", || async { stage.number(is_over).await == 1 }).await;
     stage.ok(&["health"]).await;
 }
-
-#[tokio::test]
-async fn what_the_driver_says_of_a_copy_that_is_refused_is_logged_once_and_in_our_words() {
-    let stage = Stage::with_loans().await;
-    let client = stage.client().await;
-    let generated = "ALTER TABLE reporting.loan_applications DROP COLUMN age;
-        ALTER TABLE reporting.loan_applications ADD COLUMN age smallint GENERATED ALWAYS AS (1) STORED";
-    client.batch_execute(generated).await.unwrap();
-    stage.put("a.csv", loan_file(1..=10));
-    stage.scan().await;
-    let finished = stage.run(&["worker", "--drain"]).await;
-    assert!(finished.stderr.contains("42P10") && !finished.stderr.contains("deadpool"), "{finished:?}");
-}
