@@ -109,7 +109,7 @@ async fn datasets_with_due_tasks(
                 ORDER BY task.due_time, task.id LIMIT 1)
             OR (SELECT true FROM longshore.task WHERE {IS_OPEN} AND task.due_time > {FARTHEST_DUE}
                 ORDER BY task.due_time, task.id LIMIT 1)
-            OR EXISTS (SELECT FROM longshore.task WHERE {IS_TRIED})"
+            OR (SELECT true FROM longshore.task WHERE {IS_TRIED} LIMIT 1)"
     );
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&from]).await?;
