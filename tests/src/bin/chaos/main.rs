@@ -102,8 +102,9 @@ fn world(args: &Args) -> anyhow::Result<World> {
 async fn all_rounds(world: &World, args: &Args) -> Findings {
     let (beside, alone): (Vec<Round>, Vec<Round>) =
         world.rounds.iter().partition(|round| round.disturbs_nobody());
-    let run =
-        async |round: Round| Findings::of(watch::over(STILL, round.run(world)).await, &args::name(&round));
+    let run = async |round: Round| {
+        Findings::of(watch::over(STILL, Box::pin(round.run(world))).await, &args::name(&round))
+    };
     let sabotages = async {
         let found = watch::over(STILL, async { Ok(all_sabotages(world, args).await) }).await;
         Findings::of(found, "the sabotages")
