@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up down psql status logs test check fmt fuzz chaos bench clean
+.PHONY: help demo up down psql status logs test image-test check fmt fuzz chaos bench clean
 
 # The tests start the program itself, with the fail points that no release has. Whatever builds for
 # them names the same packages and features, so that nothing is built twice or replaced by another.
@@ -21,7 +21,7 @@ CARGO_FUZZ := env RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none --features l
 
 help: ## what there is
 	@echo 'Usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: ## load 1,000,000 sample rows with servers of its own, check and show them, stop again
 	@scripts/demo
@@ -48,6 +48,9 @@ test: ## all tests, on real servers of their own, or on DATABASE_URL and AMQP_UR
 	@if [[ -n "$$DATABASE_URL" ]]; then $(RUN_TESTS); else scripts/stack run test -- $(RUN_TESTS); fi
 	@# On servers of its own in any case, because it restarts them.
 	$(if $(ARGS),,@scripts/stack run chaos -- $(RUN_CHAOS) --quick)
+
+image-test: ## build the image, and run docker-compose.yml with it: load, scale, restart, stop
+	@scripts/image-test
 
 check: ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
