@@ -2,6 +2,15 @@
 # Images for a machine that can pull none: the same servers and tools, in the same versions, from Debian's
 # packages. Part of scripts/image-test.
 
+# Names carry what this script is, so that no image of an earlier one is taken for today's.
+standing_in=longshore-stand-in
+recipe=$(sha256sum "${BASH_SOURCE[0]}" | cut -c 1-12)
+
+remove_earlier_stand_ins() {
+    docker image ls --format '{{.Repository}}:{{.Tag}}' | grep "^$standing_in/" | grep -v -- "-$recipe\$" |
+        xargs -r docker rmi -f >/dev/null 2>&1 || true
+}
+
 # real_or_stand_in IMAGE: prints the name of the image to use: IMAGE itself, if it is there or can be pulled.
 real_or_stand_in() {
     local image=$1 stand_in
@@ -9,7 +18,7 @@ real_or_stand_in() {
         echo "$image"
         return
     fi
-    stand_in=longshore-stand-in/$image
+    stand_in=$standing_in/$image-$recipe
     docker image inspect "$stand_in" >/dev/null 2>&1 || build_stand_in "$image" "$stand_in"
     say "$image cannot be pulled; Debian's packages stand in for it"
     echo "$stand_in"
@@ -31,7 +40,7 @@ build_stand_in() {
 
 # suite_in IMAGE: the Debian suite in an image's tag, as in rust:1-bookworm or debian:bookworm-slim.
 suite_in() { sed -E 's/.*[:-](bookworm|trixie)(-.*)?$/\1/' <<<"$1"; }
-base_of() { echo "longshore-stand-in/base-$1"; }
+base_of() { echo "$standing_in/base:$1-$recipe"; }
 
 # build_base SUITE: Debian's minimal system, with this machine's package source and certificates.
 build_base() {
@@ -103,7 +112,7 @@ chmod 700 "$data"
 if [[ ! -s $data/PG_VERSION ]]; then
     password=$(as_postgres mktemp)
     printf '%s\n' "$POSTGRES_PASSWORD" >"$password"
-    as_postgres initdb -D "$data" -U "$POSTGRES_USER" --auth-local=trust --auth-host=scram-sha-256 \
+    as_postgres initdb -D "$data" -U "$POSTGRES_USER" --encoding=UTF8 --locale=C.UTF-8 --auth-local=trust --auth-host=scram-sha-256 \
         --pwfile="$password" >/dev/null
     rm "$password"
     echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
