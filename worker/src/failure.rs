@@ -252,11 +252,15 @@ impl Failure {
         matches!(self, Self::Row { .. })
     }
 
-    /// The SQLSTATE of a refused row that may also be the fault of the table, or of Postgres: not one that is always about a
-    /// row's values, such as those of constraints, limits and a trigger's RAISE.
+    /// The SQLSTATE of a refused row that may also be the fault of the table, or of Postgres: of those that Postgres itself gives
+    /// where something is missing, not allowed or broken. Constraints, limits, a trigger's RAISE and codes that somebody made up
+    /// are about a row.
     pub(crate) fn doubtful_state(&self) -> Option<&SqlState> {
         let Self::Row { source, .. } = self else { return None };
-        source.code().filter(|state| !matches!(&state.code()[..2], "22" | "23" | "44" | "54" | "P0"))
+        let is_doubtful = |class: &str| {
+            matches!(class, "0A" | "2D" | "2F" | "38" | "39" | "3F" | "42" | "55" | "HV" | "XX")
+        };
+        source.code().filter(|state| is_doubtful(&state.code()[..2]))
     }
 
     /// The same failure, met by every file of the task.

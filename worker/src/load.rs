@@ -10,6 +10,7 @@ use longshore_common::{
     store::Store,
     telemetry,
 };
+use tokio_postgres::error::SqlState;
 use tracing::{Instrument, info_span, warn};
 
 use crate::{
@@ -87,8 +88,10 @@ async fn load_without<'a>(
     let mut files = copy_files(&transaction, files_claim, plan.clone(), progress.clone(), savepoints)
         .instrument(info_span!("copy"))
         .await?;
-    outcomes::give_back_what_all_meet(files.0, &mut files.1)?;
-    give_back_what_cannot_be_read(claim, &mut files.1)?;
+    // What was loaded before it was kept out was taken by the table.
+    if kept_out.is_empty() {
+        give_back_what_all_meet(&transaction, claim, &mut files).await?;
+    }
     if edge::is_sabotaged("sabotage::loaded_apart") {
         commit(transaction).await?;
         edge::pass("worker::after_commit")?;
@@ -109,6 +112,7 @@ async fn load_without<'a>(
     let trying = taken_keys::try_again(&transaction, files_claim, files, plan, progress, savepoints);
     let (totals, mut failed) = trying.await?;
     failed.extend(std::mem::take(kept_out));
+    give_back_what_cannot_be_read(claim, &mut failed)?;
     let committed = conclude(claim, (totals, failed), &transaction).await?;
     edge::pass("worker::before_commit")?;
     commit(transaction).await?;
@@ -159,6 +163,21 @@ pub(crate) async fn copy_files<'a>(
     } else {
         Err(Failure::Fault("the reading thread left out a file".to_owned()))
     }
+}
+
+/// Fails if Postgres has refused all files alike, and that may be the table's fault. It is not, if the same refusal had the
+/// dataset wait before, and another load has ended the wait since: then the table takes rows, and these files fail.
+async fn give_back_what_all_meet(
+    transaction: &Transaction<'_>,
+    claim: &Claim,
+    (totals, failed): &mut (LoadTotals, FailedFiles<'_>),
+) -> Result<(), Failure> {
+    let Some(first) = outcomes::refused_alike(*totals, failed) else { return Ok(()) };
+    let state = failed[first].failure.doubtful_state().map(SqlState::code).unwrap_or_default();
+    if ledger::has_ended_a_wait_since(&**transaction, claim, state).await? {
+        return Ok(());
+    }
+    Err(failed.swap_remove(first).failure.of_every_file())
 }
 
 /// Fails if none of the task's files can be read here at present: that is no file's fault, but this machine's or the store's.
@@ -222,7 +241,7 @@ async fn conclude(
     }
     if claim.tries_table {
         match committed.is_loaded() {
-            true => ledger::end_wait(&**transaction, claim.dataset_id).await?,
+            true => ledger::end_wait_with_rows(&**transaction, claim.dataset_id).await?,
             // Its files were at fault, which says nothing of the table.
             false => ledger::try_another_now(&**transaction, claim.dataset_id).await?,
         }

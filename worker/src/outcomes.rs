@@ -6,8 +6,6 @@ use longshore_common::ledger::{self, Claim, FileLoad, TaskFile};
 use tokio_postgres::error::SqlState;
 
 const LOADS_PER_STATEMENT: usize = 1000;
-/// After this many files that Postgres refuses alike, before any was loaded, the others are not tried one by one.
-const ENOUGH_ALIKE: usize = 16;
 
 /// The files of one load that are settled so far.
 pub(crate) struct Outcomes<'t, 'a> {
@@ -79,9 +77,6 @@ impl<'t, 'a> Outcomes<'t, 'a> {
             return Err(failure);
         };
         self.failed.push(FailedFile { file, failure });
-        if self.failed.len() >= ENOUGH_ALIKE && self.totals.files == 0 {
-            return give_back_what_all_meet(self.totals, &mut self.failed);
-        }
         Ok(())
     }
 
@@ -91,19 +86,13 @@ impl<'t, 'a> Outcomes<'t, 'a> {
     }
 }
 
-/// Fails if nothing is loaded and Postgres has refused all files alike, by what need not be a row's fault: then it is the
-/// table's, or an outage. A single file's refusal says so only where it is an internal error.
-pub(crate) fn give_back_what_all_meet(
-    totals: LoadTotals,
-    failed: &mut FailedFiles<'_>,
-) -> Result<(), Failure> {
-    let first = failed.iter().position(|failed| failed.failure.is_refusal());
-    let Some(first) = first.filter(|_| totals.files == 0) else { return Ok(()) };
-    let Some(state) = failed[first].failure.doubtful_state() else { return Ok(()) };
+/// The first of the files that Postgres has refused alike, by what need not be a row's fault, if it has refused all and taken
+/// none: then it may be the table's fault, or an outage. A single file's refusal says so only where it is an internal error.
+pub(crate) fn refused_alike(totals: LoadTotals, failed: &FailedFiles<'_>) -> Option<usize> {
+    let first = failed.iter().position(|failed| failed.failure.is_refusal()).filter(|_| totals.files == 0)?;
+    let state = failed[first].failure.doubtful_state()?;
     let mut others = failed[first + 1..].iter().filter(|failed| failed.failure.is_refusal()).peekable();
     let is_telling = others.peek().is_some() || *state == SqlState::INTERNAL_ERROR;
-    if is_telling && others.all(|failed| failed.failure.doubtful_state() == Some(state)) {
-        return Err(failed.swap_remove(first).failure.of_every_file());
-    }
-    Ok(())
+    let are_alike = others.all(|failed| failed.failure.doubtful_state() == Some(state));
+    (is_telling && are_alike).then_some(first)
 }

@@ -85,7 +85,8 @@ async fn verify(client: &mut Client, name: &str, args: &VerifyArgs) -> anyhow::R
     let (quoted, table) = (ledger::quoted_table(&spec), spec.target.table);
     if !ledger::has_table(client, &quoted).await? {
         anyhow::bail!(
-            "there is no table {table}: was it dropped, or renamed? `longshore dataset apply` makes a new one"
+            "there is no table {table}: was it renamed? Then put it back; if it is gone for good, `longshore dataset apply --new-table` \
+             makes an empty one"
         );
     }
     let bar = if args.json || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { bar(name) };

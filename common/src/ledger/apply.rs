@@ -145,9 +145,9 @@ async fn refuse_lost_table(
 ) -> Result<(), ApplyError> {
     let row = transaction
         .query_one(
-            "SELECT count(*), coalesce(sum(rows_loaded), 0)::bigint
+            "SELECT count(*), coalesce(sum(rows_loaded - rows_gone), 0)::bigint
              FROM longshore.file_load JOIN longshore.file ON file.id = file_load.file_id
-             WHERE file.dataset_id = $1 AND removed_time IS NULL AND rows_loaded > 0",
+             WHERE file.dataset_id = $1 AND removed_time IS NULL AND rows_loaded > rows_gone",
             &[&dataset_id],
         )
         .await?;

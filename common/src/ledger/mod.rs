@@ -99,7 +99,10 @@ pub use settlement::{carve_out, fail, give_back, mark_loaded, retry_full_disk, r
 pub use splitting::{SUSPECT_DEATHS, Split, SplitError, halve, split};
 pub use target::{ApplyError, ColumnChange, TableChange, begin_part, end_part, quoted_table, undo_part};
 pub use target_shape::{TableShape, begin_first_part};
-pub use target_wait::{WaitingDataset, choose_tries, end_wait, try_another_now, waiting_datasets};
+pub use target_wait::{
+    WaitingDataset, choose_tries, end_wait_with_rows, has_ended_a_wait_since, try_another_now,
+    waiting_datasets,
+};
 pub use tasks::{NewTask, create_tasks};
 pub use totals::add_up_totals;
 pub use verify::{DifferingFile, DifferingFiles, Verified, has_table, verify};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;
 
-use super::outbox::WAKE_RELAY;
+use super::{claims::Claim, outbox::WAKE_RELAY};
 
 /// Of a `task`: its dataset waits, and another task is tried. Neither the relay nor a claim takes it.
 pub(super) const WAITS_FOR_TABLE: &str = "EXISTS (SELECT FROM longshore.target_wait
@@ -62,12 +62,16 @@ pub async fn choose_tries(client: &Client) -> Result<(), tokio_postgres::Error> 
             "UPDATE longshore.target_wait
              SET tries = tries + 1, next_try_time = now() + make_interval(secs => least(60, power(2, least(tries, 6)))),
                  task_id = (SELECT id FROM longshore.task
-                            WHERE status = 'NEW' AND published_time IS NULL AND due_time <= now()
+                            WHERE status = 'NEW' AND published_time IS NULL AND longshore.is_due(due_time)
                               AND task.dataset_id = target_wait.dataset_id
                             ORDER BY due_time, id LIMIT 1)
-             WHERE next_try_time <= now()
-               AND NOT EXISTS (SELECT FROM longshore.task WHERE task.id = target_wait.task_id
-                               AND (status = 'PROCESSING' OR status = 'NEW' AND published_time IS NOT NULL))",
+             WHERE dataset_id IN (
+                 SELECT dataset_id FROM longshore.target_wait AS paused
+                 WHERE next_try_time <= now()
+                   AND NOT EXISTS (SELECT FROM longshore.task WHERE task.id = paused.task_id
+                                   AND (status = 'PROCESSING' OR status = 'NEW' AND published_time IS NOT NULL))
+                 -- A load that ends its dataset's wait has locked it until COMMIT, which may take a standby's time.
+                 FOR UPDATE SKIP LOCKED)",
             &[],
         )
         .await?;
@@ -80,15 +84,38 @@ pub(super) async fn leave_to_turn(client: &Client, task_id: Uuid) -> Result<(), 
     client
         .execute(
             "UPDATE longshore.task SET published_time = NULL, due_time = now() + interval '1s', modified_time = now()
-             WHERE id = $1 AND status = 'NEW' AND due_time <= now()",
+             WHERE id = $1 AND status = 'NEW' AND longshore.is_due(due_time)",
             &[&task_id],
         )
         .await?;
     Ok(())
 }
 
+/// Ends the dataset's wait, because its target table has taken a task's rows. That is noted: a task that has the dataset wait once
+/// more for the same reason is at fault itself.
+pub async fn end_wait_with_rows(
+    client: &impl GenericClient,
+    dataset_id: i32,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "UPDATE longshore.dataset SET wait_ended_time = clock_timestamp()
+         WHERE id = $1 AND EXISTS (SELECT FROM longshore.target_wait WHERE target_wait.dataset_id = $1)";
+    client.execute(sql, &[&dataset_id]).await?;
+    end_wait(client, dataset_id).await
+}
+
+/// Whether the claimed task has met this SQLSTATE before, and its dataset's target table has taken rows since then.
+pub async fn has_ended_a_wait_since(
+    client: &impl GenericClient,
+    claim: &Claim,
+    sqlstate: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM longshore.attempt JOIN longshore.dataset ON finished_time < wait_ended_time
+             WHERE task_id = $1 AND dataset.id = $2 AND outcome = 'RETRY' AND error LIKE '%(SQLSTATE ' || $3 || ')%')";
+    client.query_one(sql, &[&claim.task_id, &claim.dataset_id, &sqlstate]).await?.try_get(0)
+}
+
 /// Ends the dataset's wait, if there is one: its tasks are published again from now on.
-pub async fn end_wait(client: &impl GenericClient, dataset_id: i32) -> Result<(), tokio_postgres::Error> {
+async fn end_wait(client: &impl GenericClient, dataset_id: i32) -> Result<(), tokio_postgres::Error> {
     let sql = format!(
         "WITH ended AS (DELETE FROM longshore.target_wait WHERE dataset_id = $1 RETURNING 1)
         SELECT {WAKE_RELAY} FROM ended"

@@ -99,6 +99,21 @@ async fn rows_that_are_said_to_be_gone_are_not_expected_and_their_file_is_replac
     assert_eq!(verify(&stage).await.0, 1);
 }
 
+/// As the README's loop does it.
+#[tokio::test]
+async fn a_truncated_table_is_filled_again_with_the_files_that_verify_names() {
+    let stage = with_four_files().await;
+    stage.client().await.batch_execute("TRUNCATE reporting.loan_applications").await.unwrap();
+    let (code, verified) = verify(&stage).await;
+    assert_eq!(code, 1);
+    for file in verified["fewer"]["first"].as_array().unwrap() {
+        stage.ok(&["reload", file["file_name"].as_str().unwrap(), "--missing-rows-are-gone"]).await;
+    }
+    scan_and_load(&stage).await;
+    assert_eq!(verify(&stage).await.0, 0);
+    assert_eq!(stage.loans().await, (40, 40));
+}
+
 #[tokio::test]
 async fn loads_replacements_and_unloads_that_run_meanwhile_are_no_difference() {
     let stage = with_four_files().await;
