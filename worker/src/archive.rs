@@ -33,6 +33,7 @@ pub(crate) const CHUNK_BYTES: usize = 128 << 10;
 pub(crate) struct Content {
     form: Form,
     name: String,
+    size_in_bytes: u64,
     max_bytes: HumanBytes,
     max_ratio: u32,
     bytes_given: u64,
@@ -51,11 +52,13 @@ enum Form {
 type Stored = BufReader<Chain<Cursor<Vec<u8>>, Source>>;
 
 impl Content {
-    /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true. `csv` bounds what it may become.
-    pub(crate) fn new(stored: Box<dyn Read + Send>, name: &str, csv: &Csv) -> Self {
+    /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true. `size_in_bytes` is that of the stored file,
+    /// 0 where nobody knows. `csv` bounds what it may become.
+    pub(crate) fn new(stored: Box<dyn Read + Send>, name: &str, size_in_bytes: u64, csv: &Csv) -> Self {
         Self {
             form: Form::Unread(Source { stored, bytes: 0 }),
             name: name.to_owned(),
+            size_in_bytes,
             max_bytes: csv.max_bytes,
             max_ratio: csv.max_ratio,
             bytes_given: 0,
@@ -77,7 +80,9 @@ impl Content {
     }
 
     fn check_bounds(&self) -> Result<(), FileError> {
-        let (stored, given, limit) = (self.stored_bytes(), self.bytes_given, self.max_ratio);
+        // A file that begins with much of the same may be an ordinary one as a whole.
+        let stored = self.size_in_bytes.max(self.stored_bytes());
+        let (given, limit) = (self.bytes_given, self.max_ratio);
         if given > self.max_bytes.0 {
             return Err(FileError::TooManyBytes { limit: self.max_bytes });
         }
@@ -212,7 +217,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
         io::Seek::rewind(&mut file).unwrap();
-        let mut content = Content::new(Box::new(file), name, &Csv::default());
+        let mut content = Content::new(Box::new(file), name, stored.len() as u64, &Csv::default());
         let (mut text, mut chunk) = (Vec::new(), vec![0; 1000]);
         loop {
             match content.read_chunk(&mut chunk).map_err(|failure| failure.to_string())? {
@@ -269,24 +274,41 @@ mod tests {
         assert!(read("a.csv.zst", &archive).unwrap_err().contains("8 MiB"));
     }
 
-    #[test]
-    fn an_archive_may_become_two_hundred_times_as_large_beyond_a_quarter_of_a_gibibyte() {
+    /// Zeros beyond the bytes that any ratio is allowed for, and random bytes behind them: what reading that ends with, and where.
+    fn read_zeros_and(random: usize) -> (Result<(), String>, u64) {
         // Zeros compress best: about 1030 to 1 by gzip, far more by zstd.
         let zeros = io::repeat(0).take(RATIO_MIN_BYTES + (8 << 20));
-        let mut encoder = zstd::stream::read::Encoder::new(zeros, 1).unwrap();
+        let mut state = 1_u64;
+        let random: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .take(random)
+        .collect();
+        let mut encoder = zstd::stream::read::Encoder::new(zeros.chain(&random[..]), 1).unwrap();
         let mut archive = tempfile::tempfile().unwrap();
-        io::copy(&mut encoder, &mut archive).unwrap();
+        let size = io::copy(&mut encoder, &mut archive).unwrap();
         io::Seek::rewind(&mut archive).unwrap();
-        let mut content = Content::new(Box::new(archive), "bomb.csv.zst", &Csv::default());
+        let mut content = Content::new(Box::new(archive), "bomb.csv.zst", size, &Csv::default());
         let mut chunk = vec![0; 1 << 20];
-        let ended = loop {
+        loop {
             match content.read_chunk(&mut chunk) {
-                Ok(0) => break Ok(()),
+                Ok(0) => break (Ok(()), content.bytes_given),
                 Ok(_) => {}
-                Err(failure) => break Err(failure.to_string()),
+                Err(failure) => break (Err(failure.to_string()), content.bytes_given),
             }
-        };
+        }
+    }
+
+    #[test]
+    fn an_archive_may_become_two_hundred_times_as_large_beyond_a_quarter_of_a_gibibyte() {
+        let (ended, bytes_given) = read_zeros_and(0);
         assert!(ended.unwrap_err().contains("csv.max_ratio"));
-        assert!(content.bytes_given <= RATIO_MIN_BYTES + (2 << 20));
+        assert!(bytes_given <= RATIO_MIN_BYTES + (2 << 20));
+    }
+
+    #[test]
+    fn a_file_is_judged_by_all_of_it_and_not_by_its_beginning() {
+        assert_eq!(read_zeros_and(2 << 20).0, Ok(()));
     }
 }

@@ -44,7 +44,8 @@ pub struct DryRunStep {
 ///
 /// `name` is the file's name or URI: what it promises by `.gz` or `.zst` must be true.
 pub fn dry_run(file: File, name: &str, plan: Arc<RowPlan>, mut show: impl FnMut(DryRunStep)) -> DryRun {
-    let mut content = Content::new(Box::new(file), name, plan.csv());
+    let size_in_bytes = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut content = Content::new(Box::new(file), name, size_in_bytes, plan.csv());
     let mut rows = FileRows::new(plan, 0);
     let outcome = read(&mut content, &mut rows, &mut show);
     DryRun {

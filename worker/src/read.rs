@@ -147,7 +147,9 @@ impl Reader {
     fn read_file(&mut self, current: &mut Current<'_>) -> Result<ReadTotals, Failure> {
         edge::pass_of("worker::read_file", &current.file.stored.uri)?;
         let open = self.store.open(&current.file.stored)?;
-        let mut content = Content::new(open.content, &current.file.stored.uri, self.plan.csv());
+        let stored = &current.file.stored;
+        let size_in_bytes = stored.size_in_bytes.unsigned_abs();
+        let mut content = Content::new(open.content, &stored.uri, size_in_bytes, self.plan.csv());
         let mut rows = FileRows::new(self.plan.clone(), current.file.id);
         let mut totals = ReadTotals { file_changed_time: open.changed_time, ..ReadTotals::default() };
         loop {

@@ -63,7 +63,7 @@ const UNPUBLISHED_AT_ONCE: i64 = 10_000;
 /// Status and published time are the fence: a task that was claimed, or published again since, is left alone.
 ///
 /// Messages that are lost again and again go to somebody else, as where two databases share the queues of one prefix: from a
-/// task's fourth message on, each is given twice as long as the one before, at most some forty minutes.
+/// task's fourth message on that led to no claim, each is given twice as long as the one before, at most some forty minutes.
 pub async fn unpublish_page(
     client: &Client,
     from: Option<DateTime<Utc>>,
@@ -74,7 +74,7 @@ pub async fn unpublish_page(
             "WITH lost AS (
                  SELECT id, published_time FROM longshore.task
                  WHERE status = 'NEW' AND published_time < $2 AND published_time >= coalesce($1::timestamptz, '-infinity')
-                   AND published_time < $2 - make_interval(secs => 10 * (power(2, least(greatest(publications - 3, 0), 8)) - 1))
+                   AND published_time < $2 - make_interval(secs => 10 * (power(2, least(greatest(publications - attempt - 3, 0), 8)) - 1))
                  ORDER BY published_time LIMIT $3
              ), unpublished AS (
                  UPDATE longshore.task SET published_time = NULL, modified_time = now()

@@ -92,7 +92,8 @@ pub async fn wait_for_table(
         "UPDATE longshore.task
          SET status = 'NEW', first_failure_time = NULL, published_time = NULL, failure_msg = $3, modified_time = now(),
              due_time = greatest(now() + interval '1s', (
-                 SELECT next_try_time FROM longshore.target_wait WHERE dataset_id = task.dataset_id))
+                 SELECT least(next_try_time, now() + interval '1 min') FROM longshore.target_wait
+                 WHERE dataset_id = task.dataset_id))
          WHERE id = $1 AND attempt = $2 AND status = 'PROCESSING'
          RETURNING id, attempt, 'RETRY' AS outcome, failure_msg, dataset_id, due_time",
         ", waiting AS (

@@ -67,7 +67,8 @@ pub async fn choose_tries(client: &Client) -> Result<(), tokio_postgres::Error> 
                             ORDER BY due_time, id LIMIT 1)
              WHERE dataset_id IN (
                  SELECT dataset_id FROM longshore.target_wait AS paused
-                 WHERE next_try_time <= now()
+                 -- Farther ahead than any pause is what a clock has left that was set back since.
+                 WHERE next_try_time NOT BETWEEN now() AND now() + interval '2 min'
                    AND NOT EXISTS (SELECT FROM longshore.task WHERE task.id = paused.task_id
                                    AND (status = 'PROCESSING' OR status = 'NEW' AND published_time IS NOT NULL))
                  -- A load that ends its dataset's wait has locked it until COMMIT, which may take a standby's time.

@@ -125,26 +125,55 @@ async fn what_every_file_meets_is_the_tables_fault_and_no_file_fails() {
 }
 
 #[tokio::test]
-async fn an_internal_error_that_every_file_meets_is_not_looked_for_in_each_of_a_thousand() {
+async fn a_code_that_somebody_made_up_is_about_a_row_also_where_all_files_meet_it() {
     let stage = Stage::with_loans().await;
-    refuse(&stage, "AFTER", "XX000", "TRUE").await;
-    let client = stage.client().await;
-    // A sequence counts also what is rolled back.
-    let count = "CREATE SEQUENCE public.copies;
-                 CREATE FUNCTION public.count_copy() RETURNS trigger LANGUAGE plpgsql AS $$
-                 BEGIN PERFORM nextval('public.copies'); RETURN NULL; END $$;
-                 CREATE TRIGGER count_copy BEFORE INSERT ON reporting.loan_applications
-                     FOR EACH STATEMENT EXECUTE FUNCTION public.count_copy()";
-    client.batch_execute(count).await.unwrap();
-    for file in 0..1000 {
-        stage.put(&format!("{file}.csv"), loan_file(file + 1..=file + 1));
-    }
+    refuse(&stage, "BEFORE", "ZZ001", "TRUE").await;
+    ten_files(&stage).await;
+    stage.drain().await;
+    assert_eq!(failed(&stage).await.len(), 10);
+}
+
+#[tokio::test]
+async fn files_that_are_refused_alike_fail_once_the_table_has_taken_others() {
+    let stage = Stage::with_loans().await;
+    refuse(&stage, "BEFORE", "42P01", "NEW.application_id <= 20").await;
+    stage.put("a.csv", loan_file(1..=10));
+    stage.put("b.csv", loan_file(11..=20));
     stage.scan().await;
-    let _worker = stage.spawn(&["worker"]);
-    let retried = "SELECT count(*) FROM longshore.attempt WHERE outcome = 'RETRY'";
-    eventually("the task is tried again", || async { stage.number(retried).await >= 1 }).await;
-    let copies = stage.number("SELECT last_value FROM public.copies").await;
-    assert!(copies < 300, "{copies} COPYs");
+    let (_scanner, _worker) = (stage.spawn(&["scanner"]), stage.spawn(&["worker"]));
+    let waits = "SELECT count(*) FROM longshore.target_wait";
+    eventually("the dataset waits", || async { stage.number(waits).await == 1 }).await;
+    assert_eq!(failed(&stage).await.len(), 0);
+    stage.put("c.csv", loan_file(21..=30));
+    stage.scan().await;
+    eventually("the others fail", || async { failed(&stage).await.len() == 2 }).await;
+    assert_eq!(stage.loans().await, (10, 10));
+    assert_eq!(stage.number(waits).await, 0);
+}
+
+#[tokio::test]
+async fn refusals_at_the_beginning_do_not_decide_for_the_good_files_behind_them() {
+    // Also beside files that cannot be read as CSV.
+    for (sqlstate, content) in [("42P01", ""), ("XX000", "nothing but a wrong header\n")] {
+        let stage = Stage::with_loans().await;
+        refuse(&stage, "BEFORE", sqlstate, "NEW.application_id <= 200").await;
+        for file in 0..20 {
+            let first = file * 10 + 1;
+            let content = if content.is_empty() || file == 19 {
+                loan_file(first..first + 10)
+            } else {
+                content.to_owned()
+            };
+            stage.put(&format!("a{file}.csv"), content);
+        }
+        for file in 20..30 {
+            stage.put(&format!("b{file}.csv"), loan_file(file * 10 + 1..=file * 10 + 10));
+        }
+        stage.scan().await;
+        stage.drain().await;
+        assert_eq!(stage.loans().await, (100, 100), "{sqlstate}");
+        assert_eq!(failed(&stage).await.len(), 20, "{sqlstate}");
+    }
 }
 
 #[tokio::test]

@@ -64,7 +64,8 @@ impl Sample {
         let unreadable = |reason: String| InferError::Unreadable { file: self.name.clone(), reason };
         let mut file = self.file.try_clone().map_err(|error| unreadable(error.to_string()))?;
         file.seek(SeekFrom::Start(0)).map_err(|error| unreadable(error.to_string()))?;
-        let mut content = Content::new(Box::new(file), &self.name, &Csv::default());
+        let size_in_bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut content = Content::new(Box::new(file), &self.name, size_in_bytes, &Csv::default());
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut left = self.max_bytes;
         while left > 0 {

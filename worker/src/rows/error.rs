@@ -116,7 +116,7 @@ pub enum FileError {
     Ratio {
         /// Bytes after decompression.
         given: u64,
-        /// Bytes read of the stored file.
+        /// Bytes of the stored file.
         stored: u64,
         /// `csv.max_ratio`.
         limit: u32,
