@@ -223,25 +223,30 @@ const GIVE_BACK_LIMIT: Duration = Duration::from_secs(10);
 /// Takes no more messages and waits for the loads: first as long as the grace lasts, then until they are given back.
 async fn finish(shared: &Arc<Shared>, loads: &mut JoinSet<()>, consumer: Option<TaskConsumer>) {
     shared.stop.cancel();
-    if let Some(consumer) = &consumer {
-        consumer.stop().await;
-    }
-    if !loads.is_empty() {
-        let grace = shared.config.grace;
-        info!(loads = loads.len(), "finishing loads within {grace:?}");
-        if tokio::time::timeout(grace, join_all(loads)).await.is_err() {
-            shared.give_up.cancel();
-            if tokio::time::timeout(GIVE_BACK_LIMIT, join_all(loads)).await.is_err() {
-                warn!(
-                    loads = loads.len(),
-                    "could not give every task back; the scanner will rescue the rest"
-                );
-                loads.abort_all();
-            }
+    // Beside each other: a broker that does not answer must not take time from the loads.
+    let stopping = async {
+        if let Some(consumer) = &consumer {
+            consumer.stop().await;
         }
-    }
+    };
+    tokio::join!(stopping, finish_loads(shared, loads));
     if let Some(consumer) = consumer {
         consumer.close().await;
+    }
+}
+
+async fn finish_loads(shared: &Arc<Shared>, loads: &mut JoinSet<()>) {
+    if loads.is_empty() {
+        return;
+    }
+    let grace = shared.config.grace;
+    info!(loads = loads.len(), "finishing loads within {grace:?}");
+    if tokio::time::timeout(grace, join_all(loads)).await.is_err() {
+        shared.give_up.cancel();
+        if tokio::time::timeout(GIVE_BACK_LIMIT, join_all(loads)).await.is_err() {
+            warn!(loads = loads.len(), "could not give every task back; the scanner will rescue the rest");
+            loads.abort_all();
+        }
     }
 }
 

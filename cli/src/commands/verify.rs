@@ -17,7 +17,8 @@ use crate::{
 /// Reads each table once, in one snapshot: loads that run meanwhile are no difference. It changes nothing, unless
 /// --missing-rows-are-gone. Until it ends, nobody can alter or truncate the table, and vacuum cannot remove newer dead rows.
 ///
-/// Exit code 0: the tables are as the ledger says. 1: something differs, or a table could not be read.
+/// Exit code 0: the tables are as the ledger says, but for rows that you say are gone. 1: something else differs, or a table could
+/// not be read.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The dataset to verify; all if none is named
@@ -67,7 +68,11 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     } else {
         print(&report, args.missing_rows_are_gone)?;
     }
-    let agree = report.datasets.iter().all(|compared| compared.verified.agrees());
+    let agrees = |verified: &Verified| match args.missing_rows_are_gone {
+        true => verified.more.files + verified.not_loaded.files == 0,
+        false => verified.agrees(),
+    };
+    let agree = report.datasets.iter().all(|compared| agrees(&compared.verified));
     Ok(if agree && report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -85,7 +90,7 @@ async fn verify(client: &mut Client, name: &str, args: &VerifyArgs) -> anyhow::R
     let (quoted, table) = (ledger::quoted_table(&spec), spec.target.table);
     if !ledger::has_table(client, &quoted).await? {
         anyhow::bail!(
-            "there is no table {table}: was it renamed? Then put it back; if it is gone for good, `longshore dataset apply --new-table` \
+            "there is no table {table}: was it renamed? Then put it back; if it is gone for good, `longshore dataset apply FILE --new-table` \
              makes an empty one"
         );
     }

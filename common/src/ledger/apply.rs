@@ -157,7 +157,7 @@ async fn refuse_lost_table(
         _ => Err(ApplyError::Refused(format!(
             "there is no table {table}, and by the ledger it has {rows} rows of {files} files: was it renamed, or moved to another \
              schema? Then put it back (ALTER TABLE … RENAME TO, SET SCHEMA reporting), and loads go on. If it is gone for good, \
-             `longshore dataset apply --new-table` makes an empty one, and `longshore reload FILE --missing-rows-are-gone` loads a file again",
+             `longshore dataset apply FILE --new-table` makes an empty one, and `longshore reload FILE --missing-rows-are-gone` loads a file again",
             table = spec.target.table
         ))),
     }

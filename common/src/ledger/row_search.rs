@@ -142,29 +142,27 @@ impl RowSearch<'_> {
     }
 
     /// Where the tasks ended that came before the files' own, and where the files of their own tasks did. Tasks' ids are in
-    /// the order of time.
+    /// the order of time. Of all datasets' tasks only so many are looked at: a small dataset's last one may lie far back.
     async fn earlier_ends(&self) -> Result<Vec<Range<i64>>, Error> {
-        let ends = self
-            .transaction
-            .query(
-                "WITH own AS (
-                     SELECT DISTINCT task.id, task.dataset_id
-                     FROM longshore.file_load JOIN longshore.task ON task.id = file_load.task_id
-                     WHERE file_load.file_id = ANY($1)
-                 )
-                 SELECT max(end_block) FROM longshore.file_load
-                 WHERE task_id IN (
-                     SELECT earlier.id FROM own CROSS JOIN LATERAL (
-                         SELECT id FROM longshore.task WHERE dataset_id = own.dataset_id AND id < own.id
-                         ORDER BY id DESC LIMIT $2
-                     ) AS earlier
-                 )
-                 GROUP BY task_id
-                 UNION
-                 SELECT end_block FROM longshore.file_load WHERE task_id IN (SELECT id FROM own)",
-                &[&self.missing.files(), &EARLIER_TASKS],
+        let ends = "WITH own AS (
+                SELECT DISTINCT task.id, task.dataset_id
+                FROM longshore.file_load JOIN longshore.task ON task.id = file_load.task_id
+                WHERE file_load.file_id = ANY($1)
             )
-            .await?;
+            SELECT max(end_block) FROM longshore.file_load
+            WHERE task_id IN (
+                SELECT earlier.id FROM own CROSS JOIN LATERAL (
+                    SELECT id FROM (SELECT id, dataset_id FROM longshore.task WHERE id < own.id
+                                    ORDER BY id DESC LIMIT 1000) AS before
+                    WHERE dataset_id = own.dataset_id ORDER BY id DESC LIMIT $2
+                ) AS earlier
+            )
+            GROUP BY task_id
+            UNION
+            SELECT end_block FROM longshore.file_load WHERE task_id IN (SELECT id FROM own)";
+        let files = self.missing.files();
+        let asking = async { self.transaction.query(ends, &[&files, &EARLIER_TASKS]).await };
+        let ends = shown(asking, self.removal.on_step).await?;
         ends.iter().map(|end| end.try_get(0).map(|block: i64| block..block)).collect()
     }
 }

@@ -47,8 +47,8 @@ async fn refuse_other_place(
     }
     Err(ApplyError::Refused(format!(
         "the source was {earlier} and is {source} now, and a file is known by its URI: are these the same files at another place? Then \
-         `longshore dataset apply --rename-prefix {earlier} {source}`, and none is loaded again. If they are others, \
-         `longshore dataset apply --new-files`, and all are loaded beside those before"
+         `longshore dataset apply FILE --rename-prefix {earlier} {source}`, and none is loaded again. If they are others, \
+         `longshore dataset apply FILE --new-files`, and all are loaded beside those before"
     )))
 }
 

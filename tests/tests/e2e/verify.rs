@@ -79,6 +79,7 @@ async fn rows_that_are_said_to_be_gone_are_not_expected_and_their_file_is_replac
                   WHERE application_id BETWEEN 3 AND 20 OR application_id BETWEEN 35 AND 36";
     client.batch_execute(delete).await.unwrap();
     let accepted = stage.run(&["verify", "loan_applications", "--missing-rows-are-gone", "--json"]).await;
+    assert_eq!(accepted.code, 0);
     let fewer = &accepted.json()["datasets"][0]["fewer"];
     assert_eq!(named(fewer), ["a.csv 2/10", "b.csv 0/10", "d.csv 8/10"]);
     assert_eq!(verify(&stage).await.0, 0);
