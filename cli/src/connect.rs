@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use deadpool_postgres::Pool;
 use longshore_common::{
@@ -56,6 +57,9 @@ fn timeout(text: &str) -> Result<Duration, String> {
     if duration <= Duration::from_secs(3600) { Ok(duration) } else { Err(allowed.to_owned()) }
 }
 
+/// How long it may take to record the queues' prefix.
+const RECORD_LIMIT: Duration = Duration::from_secs(20);
+
 /// How often a service that waits looks whether the database is fit.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -103,7 +107,10 @@ impl ServerArgs {
         let prefix = &self.queue.amqp_prefix;
         database.check_fitness(&pool, prefix).await?;
         let session = database::session(&pool).await?;
-        let recorded = ledger::record_amqp_prefix(&session, prefix).await?;
+        let recording = ledger::record_amqp_prefix(&session, prefix);
+        let recorded = tokio::time::timeout(RECORD_LIMIT, recording).await;
+        let recorded =
+            recorded.context("Postgres does not answer, or somebody has locked longshore.installation")??;
         session.give_back();
         if recorded != *prefix {
             // Another service was quicker.

@@ -12,6 +12,7 @@ use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode,
     RecyclingMethod, Runtime, Timeouts,
 };
+use futures_util::TryFutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{NoTls, config::SslMode, error::SqlState};
 
@@ -27,7 +28,7 @@ pub use error_kinds::{is_of_another_schema, is_transient};
 pub use fitness::ConnectionCounts;
 pub use listener::Listener;
 pub use migration::{Migrated, migrate};
-use opening::Opening;
+use opening::{Opening, SILENT};
 
 /// Where the database is and how long a start waits for it.
 #[derive(Debug, Clone, Args)]
@@ -119,7 +120,7 @@ impl Database {
             }
             None => Manager::from_config(self.config.clone(), NoTls, manager_config),
         };
-        let timeout = Some(Duration::from_secs(15));
+        let timeout = Some(OPEN_LIMIT);
         let pool = Pool::builder(manager)
             .max_size(size)
             // Those that are not needed stay unused, and are closed.
@@ -127,7 +128,8 @@ impl Database {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { wait: timeout, create: timeout, recycle: timeout })
             .post_create(Hook::async_fn(move |client, _| {
-                Box::pin(async move { opening::open(client, opening).await.map_err(hook_error) })
+                // The pool's own limits do not hold for its hooks.
+                Box::pin(opening::open_within(OPEN_LIMIT, client, opening).map_err(hook_error))
             }))
             .build()?;
         close_unused(&pool);
@@ -225,7 +227,10 @@ fn close_unused(pool: &Pool) {
     });
 }
 
-/// A hook takes text or an error of the driver; only what is refused is text.
+/// How long a pool may take for a connection: to have a place for it, to make it, and to prepare its session, each.
+const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// A hook takes text or an error of the driver; only what is refused, or [`SILENT`], is text.
 fn hook_error(error: anyhow::Error) -> HookError {
     match error.downcast::<tokio_postgres::Error>() {
         Ok(error) => HookError::Backend(error),
@@ -236,6 +241,7 @@ fn hook_error(error: anyhow::Error) -> HookError {
 /// The pool's error in our words, with what Postgres said as its cause.
 fn pool_error(error: PoolError) -> anyhow::Error {
     match error {
+        PoolError::PostCreateHook(HookError::Message(text)) if text == SILENT => anyhow!(SILENT),
         PoolError::PostCreateHook(HookError::Message(text)) => Refused(text.into_owned()).into(),
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
         PoolError::Timeout(_) => anyhow!("no connection to Postgres within 15 s"),

@@ -14,6 +14,7 @@ use tracing::{Instrument, error, info_span, warn};
 
 use crate::{
     after_load::{AfterLoadReport, Ended, Said, work_off},
+    answer::answered,
     trouble::Trouble,
 };
 
@@ -69,7 +70,7 @@ impl AfterLoads {
 
     async fn tick(&mut self) -> anyhow::Result<()> {
         let session = database::session(&self.setting.pool).await?;
-        let names = ledger::datasets_with_due_after_loads(&session).await?;
+        let names = answered(ledger::datasets_with_due_after_loads(&session)).await?;
         session.give_back();
         self.working.retain(|_, working| !working.is_finished());
         for name in names {
@@ -136,7 +137,7 @@ pub async fn work_off_all(
 ) -> anyhow::Result<AfterLoadReport> {
     let deadline = Some(Instant::now() + limit);
     let session = database::session(pool).await?;
-    let names = ledger::datasets_with_due_after_loads(&session).await?;
+    let names = answered(ledger::datasets_with_due_after_loads(&session)).await?;
     session.give_back();
     let mut report = AfterLoadReport::default();
     let mut waiting = VecDeque::from(names);

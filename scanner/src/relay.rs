@@ -239,7 +239,7 @@ impl Relay {
             .collect();
         edge::pass("relay::before_publish")?;
         if edge::is_sabotaged("sabotage::mark_before_confirm") {
-            ledger::mark_published(client, &tasks.iter().collect::<Vec<_>>()).await?;
+            answered(ledger::mark_published(client, &tasks.iter().collect::<Vec<_>>())).await?;
             edge::pass("relay::after_mark")?;
         }
         let Published { confirmed, error } = self.publish(tasks[0].installation, &messages).await?;

@@ -46,7 +46,9 @@ pub(crate) async fn claim(
         looks += 1;
         if looks == MAX_LOOKS {
             if let Held::New(attempt) = held {
-                ledger::publish_again_later(&session, received.task_id, attempt).await?;
+                let leaving = ledger::publish_again_later(&session, received.task_id, attempt);
+                let left = tokio::time::timeout(limits.stall_limit, leaving).await;
+                left.context("Postgres does not answer")??;
             }
             return Ok((session, ClaimOutcome::Held(held)));
         }

@@ -32,25 +32,45 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long a migration is tried while others hold its tables, and how long it waits for another `migrate`.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long Postgres may take for what is asked before the first migration. A migration itself may have to rewrite a large table.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
 /// Creates or upgrades schema and views. Safe to repeat, and by several at once: an advisory lock makes them queue.
 ///
 /// `pool` must take sessions as they are: [`super::Database::unchecked_pool`].
 pub async fn migrate(pool: &Pool) -> anyhow::Result<Migrated> {
     let mut connection = Object::take(pool.get().await?);
     let client: &mut Client = &mut connection;
-    refuse_other_encodings(client).await?;
+    answered(refuse_other_encodings(client)).await?;
     let sql = "SELECT pg_advisory_lock($1, $2)";
     let locking = client.execute(sql, &[&SINGLE_CLASS, &MIGRATION_KEY]);
     let locked = tokio::time::timeout(PATIENCE, locking).await;
     locked.context("another `longshore migrate` does not end")?.context("waiting for the migration lock")?;
-    if let Some(found) = ledger::schema_version(client).await?.filter(|found| *found > newest_known()) {
-        check_schema(client, Some(found)).await?;
+    let Some(before) = answered(prepare(client)).await? else {
         return Ok(Migrated { applied: Vec::new(), is_newer: true });
-    }
-    make_schema(client).await?;
-    let applied = run_patiently(client).await?;
+    };
+    let applied = run_patiently(client, before).await?;
     // The lock goes with the session, which is dropped here.
     Ok(Migrated { applied, is_newer: false })
+}
+
+/// Waits for Postgres, but not for ever: a server may hang, and a stranger may hold a lock on the history.
+async fn answered<T>(answer: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let answered = tokio::time::timeout(ANSWER_LIMIT, answer).await;
+    answered.context("Postgres does not answer, or somebody has locked the schema longshore")?
+}
+
+/// Makes the session and the database ready for migrations, and gives the version from which they go on, 0 without any; `None`
+/// where the schema is newer and works with this program.
+async fn prepare(client: &Client) -> anyhow::Result<Option<i32>> {
+    let found = ledger::schema_version(client).await?;
+    if found.is_some_and(|found| found > newest_known()) {
+        check_schema(client, found).await?;
+        return Ok(None);
+    }
+    make_schema(client).await?;
+    client.batch_execute(LOCK_TIMEOUT).await?;
+    Ok(Some(found.unwrap_or_default()))
 }
 
 /// A text that the database's encoding lacks would fail the reject that holds it, and its whole task.
@@ -79,11 +99,9 @@ async fn make_schema(client: &Client) -> anyhow::Result<()> {
 
 /// In short tries, between which whoever waits for the tables goes on: a migration that waits for a long load would keep every
 /// claim waiting behind it.
-async fn run_patiently(client: &mut Client) -> anyhow::Result<Vec<String>> {
-    client.batch_execute(LOCK_TIMEOUT).await?;
+async fn run_patiently(client: &mut Client, before: i32) -> anyhow::Result<Vec<String>> {
     let mut runner = migrations::migrations::runner();
     runner.set_migration_table_name("schema_history");
-    let before = ledger::schema_version(client).await?.unwrap_or_default();
     let (began, mut said) = (Instant::now(), false);
     // Each migration is a transaction of its own, so that a try goes on where the last one ended.
     while let Err(error) = runner.run_async(client).await {

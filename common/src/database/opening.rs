@@ -1,5 +1,7 @@
 //! What a new session is given before it is used, and which sessions are refused.
 
+use std::time::Duration;
+
 use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 use uuid::Uuid;
 
@@ -45,6 +47,15 @@ const CONNECTION_CHECK: &str = "SET client_connection_check_interval = 2000";
 
 /// A setting that no server knows: it tells a session that was opened before from a new one.
 const MARK: &str = "current_setting('longshore.session', TRUE)";
+
+/// What is said of a server that has taken a connection, and nothing more came.
+pub(super) const SILENT: &str = "Postgres takes connections and answers nothing";
+
+/// Prepares a new session, but not for ever: one that is silent gives [`SILENT`].
+pub(super) async fn open_within(limit: Duration, client: &Client, opening: Opening) -> anyhow::Result<()> {
+    let opened = tokio::time::timeout(limit, open(client, opening)).await;
+    opened.unwrap_or_else(|_| Err(anyhow::anyhow!(SILENT)))
+}
 
 /// Prepares a new session, in one round trip. A [`Refused`] says why it is not to be used.
 pub(super) async fn open(client: &Client, opening: Opening) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! Consuming tasks, with acknowledgement by hand.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use futures_util::StreamExt;
 use lapin::{
     Acker, Channel, Consumer,
@@ -11,6 +11,7 @@ use lapin::{
     },
     types::FieldTable,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub struct TaskConsumer {
     link: Link,
     channel: Channel,
     consumer: Consumer,
+    /// An answer did not get through, though the channel seems alive.
+    hangs: CancellationToken,
 }
 
 /// A message that names a task.
@@ -45,7 +48,10 @@ pub struct Received {
 
 /// The right to answer for one message.
 #[derive(Debug)]
-pub struct Receipt(Acker);
+pub struct Receipt {
+    acker: Acker,
+    consumer_hangs: CancellationToken,
+}
 
 impl TaskConsumer {
     /// Connects, declares, and consumes with at most `prefetch` messages unanswered.
@@ -58,7 +64,7 @@ impl TaskConsumer {
             Ok(channel.basic_consume(tasks, tag, BasicConsumeOptions::default(), arguments).await?)
         };
         let consumer = within(ANSWER_LIMIT, consuming).await.context("cannot consume")?;
-        Ok(Self { link, channel, consumer })
+        Ok(Self { link, channel, consumer, hangs: CancellationToken::new() })
     }
 
     /// The next message that names a task. Messages that are none of ours go to the dead-letter queue here.
@@ -66,8 +72,13 @@ impl TaskConsumer {
     /// An error and the end of the stream mean the same: this consumer is gone.
     pub async fn next(&mut self) -> anyhow::Result<Received> {
         loop {
-            let delivery =
-                self.consumer.next().await.ok_or_else(|| anyhow!("the broker ended the consumer"))??;
+            let delivery = tokio::select! {
+                delivery = self.consumer.next() => {
+                    delivery.ok_or_else(|| anyhow!("the broker ended the consumer"))??
+                }
+                // Its message keeps a place of the prefetch until the channel is closed.
+                () = self.hangs.cancelled() => bail!("an answer to a message did not get through to the broker"),
+            };
             match TaskMessage::from_bytes(&delivery.data) {
                 Ok(message) => {
                     let traceparent = traceparent(&delivery);
@@ -76,13 +87,14 @@ impl TaskConsumer {
                         is_redelivered: delivery.redelivered,
                         installation: message.installation,
                         traceparent,
-                        receipt: Receipt(delivery.acker),
+                        receipt: Receipt { acker: delivery.acker, consumer_hangs: self.hangs.clone() },
                     });
                 }
                 Err(error) => {
                     // Without its source, which may repeat what the message says.
                     warn!("rejecting a message to the dead-letter queue: {error}");
-                    delivery.acker.reject(BasicRejectOptions { requeue: false }).await?;
+                    let rejecting = delivery.acker.reject(BasicRejectOptions { requeue: false });
+                    within(ANSWER_LIMIT, async { Ok(rejecting.await?) }).await?;
                 }
             }
         }
@@ -119,29 +131,40 @@ fn traceparent(delivery: &Delivery) -> Option<String> {
 impl Receipt {
     /// Answers before anything is done: for the sabotage that the tests must notice, and nothing else.
     pub async fn ack_in_advance(&self) {
-        let _ = self.0.ack(BasicAckOptions::default()).await;
+        self.answer("ack", self.acker.ack(BasicAckOptions::default())).await;
     }
 
-    /// The message is dealt with. A dead channel is no failure: the redelivery will find that nothing is left to do.
+    /// The message is dealt with. If that does not get through, its redelivery will find that nothing is left to do.
     pub async fn ack(self) {
-        match self.0.ack(BasicAckOptions::default()).await {
-            Ok(true) => {}
-            Ok(false) => debug!("ack on a dead channel; the message will come again and find its task done"),
-            Err(error) => debug!("ack failed, the message will come again: {}", crate::error::chain(&error)),
-        }
+        self.answer("ack", self.acker.ack(BasicAckOptions::default())).await;
     }
 
     /// Gives the message back to the queue, for another worker or a later time.
     pub async fn requeue(self) {
-        if let Err(error) = self.0.nack(BasicNackOptions { requeue: true, ..Default::default() }).await {
-            debug!("giving a message back failed, it will come again: {}", crate::error::chain(&error));
-        }
+        let options = BasicNackOptions { requeue: true, ..Default::default() };
+        self.answer("give back", self.acker.nack(options)).await;
     }
 
     /// The message is no task of ours: it goes to the dead-letter queue.
     pub async fn dead_letter(self) {
-        if let Err(error) = self.0.reject(BasicRejectOptions { requeue: false }).await {
-            debug!("rejecting a message failed, it will come again: {}", crate::error::chain(&error));
+        self.answer("reject", self.acker.reject(BasicRejectOptions { requeue: false })).await;
+    }
+
+    /// Answers within [`ANSWER_LIMIT`]. A failure is none of the task's: a message whose answer is lost comes again, at the latest
+    /// when its channel is closed.
+    async fn answer(&self, what: &str, answering: impl Future<Output = lapin::Result<bool>>) {
+        match tokio::time::timeout(ANSWER_LIMIT, answering).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => debug!("cannot {what} a message on a dead channel; it will come again"),
+            Ok(Err(error)) => {
+                debug!("cannot {what} a message, which will come again: {}", crate::error::chain(&error));
+            }
+            Err(_) => {
+                let seconds = ANSWER_LIMIT.as_secs();
+                warn!("cannot {what} a message within {seconds} s; it will come again, on another channel");
+                // Nothing else closes a channel that seems alive.
+                self.consumer_hangs.cancel();
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ impl Arrivals {
     }
 
     /// A scan must find what was missed before now.
-    pub(super) fn missed_something(&self) {
+    fn missed_something(&self) {
         self.sight.send_if_modified(|sight| {
             let is_seeing = matches!(sight, Sight::Since(_));
             if is_seeing {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use notify::{
     ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode},
@@ -23,10 +23,6 @@ use super::{arrivals::Arrivals, filesystem};
 
 /// How long a file counts as being written that somebody has opened and not closed yet, if `settle` is shorter.
 const WRITING_FOR: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether the watched folder is still the one of this name. Nothing tells of a folder that is
-/// unmounted, mounted over, or below one that is renamed.
-const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
 /// A folder that is watched until this is dropped.
 #[derive(Clone)]
@@ -86,17 +82,12 @@ impl WatchedFolder {
         }
     }
 
-    /// Waits until the folder of this name is another, or none; says which.
-    pub(super) async fn replaced(&self) -> anyhow::Error {
-        loop {
-            tokio::time::sleep(COMPARE_EVERY).await;
-            let root = self.root.clone();
-            match tokio::task::spawn_blocking(move || identity(&root)).await {
-                Ok(Ok(identity)) if identity == self.identity => {}
-                Ok(Ok(_)) => return anyhow!("another folder has taken its place"),
-                Ok(Err(error)) => return error,
-                Err(error) => return error.into(),
-            }
+    /// What looks whether the folder of this name is still the one that is watched; its error says why not. Blocks.
+    pub(super) fn comparison(&self) -> impl FnOnce() -> anyhow::Result<()> + Send + 'static {
+        let (root, watched) = (self.root.clone(), self.identity);
+        move || {
+            ensure!(identity(&root)? == watched, "another folder has taken its place");
+            Ok(())
         }
     }
 }

@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use longshore_common::{
     backoff::Backoff,
-    database,
+    database, edge,
     ledger::StoredDataset,
-    store::{Listed, LocalStore, StoredFile},
+    store::{Listed, LocalStore, Store, StoreThread, StoredFile},
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,14 @@ const LATER: Duration = Duration::from_secs(2);
 
 /// Between two tries to watch a folder.
 const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether the watched folder is still the one of this name. Nothing tells of a folder that is
+/// unmounted, mounted over, or below one that is renamed.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long it may take to watch a folder: a tree of a million folders on a slow disk takes most of it. Meanwhile the folder is
+/// scanned every few seconds.
+const OPEN_LIMIT: Duration = Duration::from_secs(3600);
 
 /// What one dataset's watch works with.
 #[derive(Clone)]
@@ -58,8 +66,11 @@ impl Watching {
                     info!(source = %self.dataset.spec.source, "watching the folder");
                     tokio::select! {
                         Some(error) = lost.recv() => error,
-                        error = folder.replaced() => error,
-                        () = self.look_at_arrivals(&folder) => return,
+                        error = self.replaced(&folder) => error,
+                        looked = self.look_at_arrivals(&folder) => match looked {
+                            Ok(()) => return,
+                            Err(error) => error,
+                        },
                     }
                 }
                 Err(error) => error,
@@ -81,17 +92,28 @@ impl Watching {
         let (root, settle) = (self.store.root().to_owned(), self.settle());
         let (arrivals, span) = (Arc::clone(&self.arrivals), Span::current());
         let opening = move || span.in_scope(|| WatchedFolder::open(&root, settle, arrivals, sender));
-        Ok((tokio::task::spawn_blocking(opening).await??, lost))
+        Ok((self.in_thread("watch", OPEN_LIMIT, opening).await?, lost))
     }
 
-    /// Until the service stops.
-    async fn look_at_arrivals(&self, folder: &WatchedFolder) {
+    /// Waits until the folder of this name is another, or none, or gives no answer; says which.
+    async fn replaced(&self, folder: &WatchedFolder) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(COMPARE_EVERY).await;
+            let comparing = self.in_thread("compare", self.stall_limit, folder.comparison());
+            if let Err(error) = comparing.await {
+                return error;
+            }
+        }
+    }
+
+    /// Until the service stops. After an error nobody knows what was seen, and all is watched anew.
+    async fn look_at_arrivals(&self, folder: &WatchedFolder) -> anyhow::Result<()> {
         let mut trouble = Trouble::new("looking at new files");
         let mut refused = Backoff::up_to(Duration::from_millis(500));
         let mut wait = Duration::ZERO;
         while trouble.pause(wait, &self.stop).await {
             wait = Duration::ZERO;
-            let names = self.settled(folder, self.arrivals.due(PAGE_LEN).await).await;
+            let names = self.settled(folder, self.arrivals.due(PAGE_LEN).await).await?;
             if names.is_empty() {
                 continue;
             }
@@ -109,6 +131,7 @@ impl Watching {
             }
             trouble.note(looked.map(drop));
         }
+        Ok(())
     }
 
     /// `None` while a scan has the lock.
@@ -121,17 +144,15 @@ impl Watching {
     }
 
     /// The names that are worth a look under the lock. A dead mount hangs here, where nothing is held.
-    async fn settled(&self, folder: &WatchedFolder, names: Vec<Arc<Path>>) -> Vec<Arc<Path>> {
+    async fn settled(&self, folder: &WatchedFolder, names: Vec<Arc<Path>>) -> anyhow::Result<Vec<Arc<Path>>> {
         let (watching, folder) = (self.clone(), folder.clone());
-        let sorting = tokio::task::spawn_blocking(move || watching.sort_out(&folder, names));
-        sorting.await.unwrap_or_else(|_| {
-            self.arrivals.missed_something();
-            Vec::new()
-        })
+        let sorting = move || watching.sort_out(&folder, names);
+        self.in_thread("sort out", self.stall_limit, sorting).await
     }
 
     /// Gives the files that have settled; the others are looked at when they have, and so are the names in a new folder.
-    fn sort_out(&self, folder: &WatchedFolder, names: Vec<Arc<Path>>) -> Vec<Arc<Path>> {
+    fn sort_out(&self, folder: &WatchedFolder, names: Vec<Arc<Path>>) -> anyhow::Result<Vec<Arc<Path>>> {
+        edge::pass("watch::sort_out")?;
         let mut settled = Vec::new();
         for name in names {
             match self.store.look_at(&name) {
@@ -147,7 +168,21 @@ impl Watching {
                 None => {}
             }
         }
-        settled
+        Ok(settled)
+    }
+
+    /// Does what may hang in a dead mount off the threads that serve connections, and not for ever. What has not ended by then goes on
+    /// by itself, and counts as hung.
+    async fn in_thread<T: Send + 'static>(
+        &self,
+        work: &str,
+        limit: Duration,
+        function: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let source = Store::Local(self.store.clone()).folder_uri("");
+        let mut thread = StoreThread::start(&source, work, function)?;
+        let ended = tokio::time::timeout(limit, thread.ended()).await;
+        ended.with_context(|| format!("the file system did not answer within {limit:?}"))??
     }
 
     /// How long a file that changed then has still to settle.
