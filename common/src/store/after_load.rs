@@ -4,17 +4,16 @@
 mod archive;
 mod local;
 mod objects;
+mod permission;
 mod place;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+pub use self::permission::{Grant, Permission};
 use self::{local::LocalFiles, objects::BucketObjects};
 use super::{StoreThread, StoredFile, s3};
 use crate::dataset::{AfterLoad, BucketSource, Dataset};
@@ -55,27 +54,6 @@ pub struct LoadedFile {
     pub stored: StoredFile,
     /// When it last changed, as its load opened it; `None` where its store does not tell.
     pub changed_time: Option<DateTime<Utc>>,
-}
-
-/// Says whether what is done to a file is still wanted. Once nobody waits for a store any more, and the locks are gone under
-/// which it was decided, what hung there must not go on when it wakes.
-#[derive(Debug, Clone, Default)]
-pub struct Permission(Arc<AtomicBool>);
-
-impl Permission {
-    /// From now on nothing more is to be done.
-    pub fn withdraw(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Asked right before each step that cannot be taken back.
-    fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.0.load(Ordering::SeqCst),
-            "the store was too slow, and nobody waits for it any more"
-        );
-        Ok(())
-    }
 }
 
 /// What has become of a file.

@@ -17,7 +17,7 @@ use rustix::{
 use url::Url;
 
 use super::{
-    AfterLoadOutcome, Found, LoadedFile, MAX_TARGETS,
+    AfterLoadOutcome, Found, LoadedFile, MAX_TARGETS, Permission,
     place::{Place, open_below, open_folder, sync},
     target_folder,
 };
@@ -51,11 +51,12 @@ impl<'a> Archive<'a> {
     }
 
     /// Moves what was set aside to the first target that is free.
-    pub(super) fn take(&self, aside: &Place) -> anyhow::Result<AfterLoadOutcome> {
+    pub(super) fn take(&self, aside: &Place, permission: &Permission) -> anyhow::Result<AfterLoadOutcome> {
         for number in 1..=MAX_TARGETS {
             let path = self.target(number);
             let target = self.make_target(&path)?;
-            match aside.rename_to_free(&target) {
+            // Asks for the permission last: making the target may have hung.
+            match aside.rename_to_free(&target, permission)? {
                 Ok(()) => {
                     sync(&target.folder)?;
                     sync(&aside.folder)?;

@@ -59,7 +59,7 @@ impl LocalFiles {
         match &self.action {
             Action::Keep => {
                 if let Some(place) = &place {
-                    put_back(&place.hidden(&file.stored)?, place)?;
+                    put_back(&place.hidden(&file.stored)?, place, permission)?;
                 }
                 Ok(AfterLoadOutcome::left(KEPT))
             }
@@ -97,7 +97,7 @@ impl LocalFiles {
             archive.make(&self.root, &place.folder)?;
         }
         let left = match set_aside(place, file, permission)? {
-            Taken::Aside(aside) => return archive.take(&aside),
+            Taken::Aside(aside) => return archive.take(&aside, permission),
             Taken::Nothing => AfterLoadOutcome::Gone,
             Taken::Left(reason) => AfterLoadOutcome::Left(reason),
         };
@@ -156,9 +156,8 @@ fn set_aside(place: Option<&Place>, file: &LoadedFile, permission: &Permission) 
             Found::Other(reason) => return Ok(Taken::Left(reason.to_owned())),
             Found::Loaded => {}
         }
-        permission.check()?;
         edge::pass("after_load::before_set_aside")?;
-        match place.rename_to_free(&aside) {
+        match place.rename_to_free(&aside, permission)? {
             // Gone since the look: told by the next look. Taken since means that another scanner was quicker.
             Ok(()) | Err(Errno::NOENT | Errno::EXIST) => {}
             Err(error) => return Err(error).context("the file cannot be renamed"),
@@ -169,7 +168,7 @@ fn set_aside(place: Option<&Place>, file: &LoadedFile, permission: &Permission) 
     match aside.look(&file.stored)? {
         Found::Loaded => Ok(Taken::Aside(aside)),
         Found::Nothing => Ok(Taken::Nothing),
-        Found::Other(reason) if put_back(&aside, place)? => Ok(Taken::Left(reason.to_owned())),
+        Found::Other(reason) if put_back(&aside, place, permission)? => Ok(Taken::Left(reason.to_owned())),
         Found::Other(_) => {
             let name = aside.name.display();
             Ok(Taken::Left(format!(

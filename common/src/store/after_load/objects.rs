@@ -91,6 +91,8 @@ impl BucketObjects {
                 // Still there, the version that was loaded is what was copied.
                 if let Found::Other(reason) = found(self.head(path).await?.as_ref(), stored) {
                     if is_ours {
+                        // Who has the locks by now may have taken the copy for its own.
+                        permission.check()?;
                         self.delete(&copy).await?;
                     }
                     return Ok(AfterLoadOutcome::left(reason));

@@ -3,6 +3,7 @@ use std::{
     os::unix::fs::{MetadataExt, symlink},
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path as Key};
@@ -10,6 +11,10 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::{super::time::microseconds, *};
+
+fn lasting() -> Grant {
+    Grant::new(Instant::now(), Duration::from_secs(3600))
+}
 
 struct Folders(TempDir);
 
@@ -50,7 +55,8 @@ impl Folders {
         file: &LoadedFile,
     ) -> anyhow::Result<AfterLoadOutcome> {
         let source = Url::from_file_path(self.inbox()).unwrap();
-        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file, &Permission::default())
+        let grant = lasting();
+        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file, &grant.permission())
     }
 
     fn delete(&self, file: &LoadedFile) -> AfterLoadOutcome {
@@ -62,7 +68,8 @@ impl Folders {
     }
 
     fn hidden(&self, file: &LoadedFile) -> PathBuf {
-        self.inbox().join(format!(".longshore-{}", file.stored.identity(0).simple()))
+        let path = Url::parse(&file.stored.uri).unwrap().to_file_path().unwrap();
+        path.with_file_name(place::hidden_name(&file.stored))
     }
 }
 
@@ -175,14 +182,39 @@ fn nothing_in_the_archive_is_overwritten_and_the_next_name_is_taken() {
 fn nothing_is_taken_once_nobody_waits_for_it_any_more() {
     let folders = Folders::new();
     let file = folders.put("a.csv", "old");
-    let permission = Permission::default();
-    permission.withdraw();
-    for action in [Action::Delete, folders.moving()] {
-        let source = Url::from_file_path(folders.inbox()).unwrap();
-        let files = LocalFiles::new(source.as_str(), false, action).unwrap();
-        assert!(files.take(&file, &permission).is_err());
+    let dropped = lasting().permission();
+    let late = Grant::new(Instant::now(), Duration::ZERO);
+    let source = Url::from_file_path(folders.inbox()).unwrap();
+    let refuses = |action: Action, permission: &Permission| {
+        LocalFiles::new(source.as_str(), false, action).unwrap().take(&file, permission).is_err()
+    };
+    let actions = || [Action::Delete, folders.moving(), Action::Keep].into_iter();
+    for permission in [&dropped, &late.permission()] {
+        assert!(actions().all(|action| refuses(action, permission)));
     }
     assert!(folders.inbox().join("a.csv").exists());
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&file)).unwrap();
+    for permission in [&dropped, &late.permission()] {
+        assert!(actions().all(|action| refuses(action, permission)));
+    }
+    assert!(folders.hidden(&file).exists());
+}
+
+#[test]
+fn a_permission_lasts_for_as_long_as_it_is_renewed_and_no_longer() {
+    let hour = Duration::from_secs(3600);
+    let asked = Instant::now();
+    let Some(long_ago) = asked.checked_sub(hour) else { return };
+    let grant = Grant::new(asked, hour);
+    let permission = grant.permission();
+    assert!(permission.check().is_ok());
+    // What counts is when Postgres was asked, not when its answer was read.
+    grant.renew(long_ago);
+    assert!(permission.check().is_err());
+    grant.renew(asked);
+    assert!(permission.check().is_ok());
+    drop(grant);
+    assert!(permission.check().is_err());
 }
 
 #[test]
@@ -269,7 +301,8 @@ async fn object(store: &InMemory, key: &str, content: &'static str) -> LoadedFil
 }
 
 async fn take(objects: &BucketObjects, file: &LoadedFile) -> AfterLoadOutcome {
-    objects.take(file, &Permission::default()).await.unwrap()
+    let grant = lasting();
+    objects.take(file, &grant.permission()).await.unwrap()
 }
 
 async fn has(store: &InMemory, key: &str) -> bool {
