@@ -249,11 +249,13 @@ async fn try_one(step: AfterLoadStep, due: DueAfterLoad, permission: Permission)
         false => Some("its rows are no longer in the table, or about to be replaced"),
         true => step.reason_to_leave(has_rejects),
     };
-    if let Some(reason) = reason {
-        return (file.id, Ok(AfterLoadOutcome::Left(reason.to_owned())));
-    }
     let file_id = file.id;
-    (file_id, step.take(file, permission).await.map_err(|error| format!("{error:#}")))
+    let outcome = match reason {
+        // An earlier try may have begun it.
+        Some(reason) => step.leave(file, reason, permission).await,
+        None => step.take(file, permission).await,
+    };
+    (file_id, outcome.map_err(|error| format!("{error:#}")))
 }
 
 /// Reasons that were said in the log, so that a thousand files with one trouble are one line.

@@ -130,8 +130,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-fn folder_and_name(path: &Path) -> anyhow::Result<(&Path, &std::ffi::OsStr)> {
-    path.parent().zip(path.file_name()).context("the target has no name")
+pub(super) fn folder_and_name(path: &Path) -> anyhow::Result<(&Path, &std::ffi::OsStr)> {
+    path.parent().zip(path.file_name()).context("the path has no name")
 }
 
 fn moved(path: &Path) -> AfterLoadOutcome {

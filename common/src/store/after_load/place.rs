@@ -132,7 +132,8 @@ fn is_version(stat: &Stat, stored: &StoredFile) -> bool {
 /// yet be there.
 pub(super) fn put_back(aside: &Place, place: &Place, permission: &Permission) -> anyhow::Result<bool> {
     match aside.rename_to_free(place, permission)? {
-        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Ok(()) => sync(&place.folder).map(|()| true),
+        Err(Errno::NOENT) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(error).context("the file cannot be put back under its name"),
     }

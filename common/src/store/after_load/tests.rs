@@ -125,6 +125,37 @@ fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
 }
 
 #[test]
+fn what_is_left_has_its_name_again_or_says_where_it_is() {
+    let folders = Folders::new();
+    let source = Url::from_file_path(folders.inbox()).unwrap();
+    let leave = |action: Action, file: &LoadedFile| {
+        let grant = lasting();
+        let files = LocalFiles::new(source.as_str(), false, action).unwrap();
+        files.leave(file, "because", &grant.permission()).unwrap()
+    };
+    let path = folders.inbox().join("x/a.csv");
+    for action in [Action::Delete, folders.moving(), Action::Keep] {
+        let file = folders.put("x/a.csv", "old");
+        fs::rename(&path, folders.hidden(&file)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(leave(action.clone(), &file), AfterLoadOutcome::left("because"));
+            assert!(path.exists() && !folders.hidden(&file).exists());
+        }
+    }
+    let file = folders.put("x/a.csv", "old");
+    fs::rename(&path, folders.hidden(&file)).unwrap();
+    folders.put("x/a.csv", "newer");
+    let AfterLoadOutcome::Left(reason) = leave(Action::Delete, &file) else { panic!("not left") };
+    assert!(reason.starts_with("because; ") && reason.contains(".longshore-"), "{reason}");
+    assert_eq!(fs::read_to_string(folders.hidden(&file)).unwrap(), "old");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    // What was moved is not left.
+    let file = folders.put("x/a.csv", "old");
+    let moved = folders.take(folders.moving(), false, &file).unwrap();
+    assert_eq!(leave(folders.moving(), &file), moved);
+}
+
+#[test]
 fn a_version_that_was_caught_by_a_move_goes_back() {
     let folders = Folders::new();
     let old = folders.put("a.csv", "old");
@@ -338,6 +369,16 @@ async fn an_object_is_moved_once_however_often_it_is_tried() {
     assert!(has(&store, "in/x/a.csv").await);
     store.delete(&Key::from("archive/orders/7/x/a.csv")).await.unwrap();
     assert!(is_left(&take(&objects, &file).await));
+}
+
+#[tokio::test]
+async fn an_object_that_was_moved_is_not_said_to_be_left() {
+    let archive = "s3://bucket/archive/orders".to_owned();
+    let (store, objects) = bucket(Action::Move { archive }).await;
+    let file = object(&store, "in/a.csv", "old").await;
+    assert_eq!(objects.leave(&file, "because").await.unwrap(), AfterLoadOutcome::left("because"));
+    let moved = take(&objects, &file).await;
+    assert_eq!(objects.leave(&file, "because").await.unwrap(), moved);
 }
 
 #[tokio::test]

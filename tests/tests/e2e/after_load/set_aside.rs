@@ -1,0 +1,132 @@
+//! A file that was set aside, under a hidden name, when its step was cut off: nothing forgets it there.
+
+use std::{path::PathBuf, time::Duration};
+
+use longshore_tests::{HEADER, Process, Stage, eventually, loan_file, loan_line};
+use serde_json::json;
+
+use super::{DELETE, apply, deleting, files_below, moving, names, outcomes};
+
+/// Loads `a.csv` and lets the scan die after it has set the file aside.
+async fn cut_off(stage: &Stage, content: String) -> PathBuf {
+    let path = stage.put("a.csv", content);
+    stage.scan().await;
+    stage.drain().await;
+    let kill = [("FAILPOINTS", "after_load::after_set_aside=return(kill)")];
+    assert_ne!(stage.run_with(&["scan"], &kill).await.code, 0);
+    assert!(!path.exists());
+    path
+}
+
+#[tokio::test]
+async fn a_file_that_is_unloaded_or_reloaded_comes_back_under_its_name() {
+    for undo in ["unload", "reload"] {
+        let stage = deleting().await;
+        let path = cut_off(&stage, loan_file(1..=2)).await;
+        stage.ok(&[undo, path.to_str().unwrap()]).await;
+        assert_eq!(stage.scan().await["after_load"]["left"], 1);
+        assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+        assert_eq!(std::fs::read(&path).unwrap(), loan_file(1..=2).as_bytes());
+        if undo == "unload" {
+            assert_eq!(stage.loans().await, (0, 0));
+            stage.ok(&["reload", path.to_str().unwrap()]).await;
+            stage.scan().await;
+        }
+        stage.drain().await;
+        stage.assert_each_loan_once(2).await;
+        assert_eq!(stage.scan().await["after_load"]["deleted"], 1);
+        assert!(files_below(&stage.inbox).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_rejects_comes_back_where_the_spec_keeps_such_files_by_now() {
+    let stage = Stage::new().await;
+    apply(&stage, &format!("{DELETE}\ndelete_with_rejects = true")).await;
+    let rejected = loan_line(2).replacen('2', "two", 1);
+    let path = cut_off(&stage, format!("{HEADER}\n{}\n{rejected}\n", loan_line(1))).await;
+    apply(&stage, DELETE).await;
+    assert_eq!(stage.scan().await["after_load"]["left"], 1);
+    assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+    let told = stage.ok(&["why", path.to_str().unwrap()]).await.stdout;
+    assert!(told.contains("it has rejected rows"), "{told}");
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_before_its_unload_is_not_said_to_be_left() {
+    let (stage, archive) = moving().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    let kill = [("FAILPOINTS", "after_load::before_record=return(kill)")];
+    assert_ne!(stage.run_with(&["scan"], &kill).await.code, 0);
+    stage.ok(&["unload", path.to_str().unwrap()]).await;
+    assert_eq!(stage.scan().await["after_load"]["moved"], 1);
+    assert_eq!(files_below(&archive), names(["loan_applications/1/a.csv"]));
+}
+
+/// As on NFS, where a rename that refuses to overwrite is a link and a removal.
+const NO_EXCLUSIVE_RENAME: &str = "after_load::exclusive_rename=return(error)";
+
+/// A scanner that holds `a.csv` at this edge and goes on three seconds later, and whose session is ended meanwhile; then the file's
+/// rows are taken out.
+async fn unloaded_behind_its_back(
+    stage: &Stage,
+    pause: &str,
+    stall_limit: &str,
+    is_stopped: bool,
+) -> (Process, PathBuf) {
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    let environment = [("FAILPOINTS", pause)];
+    let scanner = stage.spawn_with(&["scanner", "--stall-limit", stall_limit], &environment);
+    scanner.logs(": pause").await;
+    if is_stopped {
+        scanner.signal("STOP");
+    }
+    let client = stage.client().await;
+    let ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+        WHERE relation = 'longshore.object'::regclass AND granted AND pid <> pg_backend_pid()";
+    assert!(!client.query(ending, &[]).await.unwrap().is_empty());
+    stage.ok(&["unload", path.to_str().unwrap()]).await;
+    (scanner, path)
+}
+
+/// Past the pause of the thread that holds the file.
+async fn until_the_pause_is_over() {
+    tokio::time::sleep(Duration::from_secs(4)).await;
+}
+
+const HOLDS_IT_ASIDE: &str = "after_load::after_set_aside=1*return(pause)";
+
+#[tokio::test]
+async fn a_scanner_that_has_lost_its_session_takes_nothing_and_no_name_away() {
+    let between_link_and_removal = format!("{NO_EXCLUSIVE_RENAME};after_load::after_link=1*return(pause)");
+    for (pause, keeps_its_name) in [(HOLDS_IT_ASIDE, false), (&between_link_and_removal, true)] {
+        let stage = deleting().await;
+        // A stall limit long enough that no time is up.
+        let (_scanner, path) = unloaded_behind_its_back(&stage, pause, "60s", false).await;
+        // Nobody brings the file back before the thread of the first try goes on.
+        let client = stage.client().await;
+        client.batch_execute("BEGIN; SELECT FROM longshore.object FOR UPDATE").await.unwrap();
+        until_the_pause_is_over().await;
+        assert!(!files_below(&stage.inbox).is_empty());
+        assert_eq!(path.exists(), keeps_its_name);
+        client.batch_execute("COMMIT").await.unwrap();
+        eventually("it is left", || async { outcomes(&stage).await == ["a.csv LEFT"] }).await;
+        assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+    }
+}
+
+#[tokio::test]
+async fn a_scanner_that_was_stopped_for_longer_than_its_locks_last_removes_nothing_when_it_goes_on() {
+    let stage = deleting().await;
+    let (scanner, path) = unloaded_behind_its_back(&stage, HOLDS_IT_ASIDE, "5s", true).await;
+    // The thread goes on at once then, before anything else tells it to stop.
+    until_the_pause_is_over().await;
+    scanner.signal("CONT");
+    eventually("it is left", || async { outcomes(&stage).await == ["a.csv LEFT"] }).await;
+    assert!(path.exists());
+    assert_eq!(stage.ok(&["status", "--json"]).await.json()["after_load"], json!({"open": 0, "failing": 0}));
+}
