@@ -24,6 +24,9 @@ use super::{
 };
 use crate::edge;
 
+const OTHER_FILE_SYSTEM: &str = "`move_to` must be on the same file system as `source`, and no rename leads from here to there; \
+    once one does, `longshore reload` loads the file anew, and moves it then";
+
 /// The source, as a folder of this machine.
 #[derive(Debug)]
 pub(super) struct LocalFiles {
@@ -128,7 +131,14 @@ impl LocalFiles {
             archive.make(&self.root, &place.folder)?;
         }
         let left = match set_aside(place, file, permission)? {
-            Taken::Aside(aside) => return archive.take(&aside, permission),
+            Taken::Aside(aside) => {
+                return match archive.take(&aside, permission)? {
+                    Some(moved) => Ok(moved),
+                    // No later try could do it. The renames there and back have changed the change time, so that none would know
+                    // the file as the one that was loaded: it is left, for the reason that is the true one.
+                    None => self.leave(file, OTHER_FILE_SYSTEM, permission),
+                };
+            }
             Taken::Nothing => AfterLoadOutcome::Gone,
             Taken::Left(reason) => AfterLoadOutcome::Left(reason),
         };

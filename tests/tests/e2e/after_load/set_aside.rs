@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use longshore_tests::{HEADER, Process, Stage, eventually, loan_file, loan_line};
+use longshore_tests::{HEADER, Process, Stage, eventually, loan_file, loan_line, on_a_mount_of_its_own};
 use serde_json::json;
 
 use super::{DELETE, apply, deleting, files_below, moving, names, outcomes};
@@ -63,6 +63,49 @@ async fn a_file_that_was_moved_before_its_unload_is_not_said_to_be_left() {
     stage.ok(&["unload", path.to_str().unwrap()]).await;
     assert_eq!(stage.scan().await["after_load"]["moved"], 1);
     assert_eq!(files_below(&archive), names(["loan_applications/1/a.csv"]));
+}
+
+#[tokio::test]
+async fn a_rename_that_leads_to_another_mount_is_refused_before_the_file_loses_its_name() {
+    let (stage, archive) = moving().await;
+    stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    // One device, two mounts.
+    let mut scan = on_a_mount_of_its_own(&stage.command(&["scan", "--json"]), &stage.inbox);
+    let output = tokio::task::spawn_blocking(move || scan.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["after_load"]["failed"], 1, "{report}");
+    assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+    let reason = stage.texts("SELECT reason FROM longshore.after_load").await;
+    assert!(reason[0].contains("one mount"), "{reason:?}");
+    // Mended, it is moved, as nobody has touched it.
+    eventually("it is moved", || async {
+        stage.scan().await;
+        files_below(&archive) == names(["loan_applications/1/a.csv"])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_leave_its_file_system_comes_back_under_its_name() {
+    let (stage, archive) = moving().await;
+    let path = stage.put("a.csv", loan_file(1..=2));
+    stage.scan().await;
+    stage.drain().await;
+    let elsewhere = [("FAILPOINTS", "after_load::to_archive=return(error)")];
+    let scanned = stage.run_with(&["scan", "--json"], &elsewhere).await.json();
+    assert_eq!(scanned["after_load"]["left"], 1, "{scanned}");
+    assert_eq!(files_below(&stage.inbox), names(["a.csv"]));
+    let told = stage.ok(&["why", path.to_str().unwrap()]).await.stdout;
+    assert!(told.contains("must be on the same file system") && told.contains("longshore reload"), "{told}");
+    stage.ok(&["reload", path.to_str().unwrap()]).await;
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.scan().await["after_load"]["moved"], 1);
+    assert_eq!(files_below(&archive).len(), 1);
+    stage.assert_each_loan_once(2).await;
 }
 
 /// As on NFS, where a rename that refuses to overwrite is a link and a removal.
