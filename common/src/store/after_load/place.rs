@@ -115,9 +115,13 @@ impl Place {
     }
 }
 
-/// Of the version alone: in another dataset the same URI is the same file.
+/// Of the version alone: in another dataset the same URI is the same file. And of its name in its folder, not of where that is: a
+/// folder that moves takes along what was set aside, and `--rename-prefix` changes the URIs. Ids would not do: they come again
+/// after a database was restored.
 pub(super) fn hidden_name(stored: &StoredFile) -> String {
-    format!(".longshore-{}", stored.identity(0).simple())
+    let name = stored.uri.rsplit('/').next().unwrap_or_default().to_owned();
+    let in_its_folder = StoredFile { uri: name, ..stored.clone() };
+    format!(".longshore-{}", in_its_folder.identity(0).simple())
 }
 
 fn is_version(stat: &Stat, stored: &StoredFile) -> bool {

@@ -66,6 +66,27 @@ async fn a_file_that_was_moved_before_its_unload_is_not_said_to_be_left() {
 }
 
 #[tokio::test]
+async fn a_folder_that_moves_takes_along_what_was_set_aside_in_it() {
+    let stage = deleting().await;
+    cut_off(&stage, loan_file(1..=2)).await;
+    let moved = stage.folder().join("moved");
+    std::fs::rename(&stage.inbox, &moved).unwrap();
+    let source = |name: &str| format!("file://{}", stage.folder().join(name).display());
+    let spec = std::fs::read_to_string(stage.folder().join("loans.toml")).unwrap();
+    let spec = spec.replace("${LONGSHORE_INBOX:-/var/lib/longshore/inbox}", moved.to_str().unwrap());
+    let path = stage.folder().join("moved.toml");
+    std::fs::write(&path, spec).unwrap();
+    let renaming = [path.to_str().unwrap(), "--rename-prefix", &source("inbox"), &source("moved")];
+    stage.ok(&[&["dataset", "apply"][..], &renaming].concat()).await;
+    stage.scan().await;
+    assert!(files_below(&moved).is_empty(), "{:?}", files_below(&moved));
+    assert_eq!(outcomes(&stage).await, ["a.csv DELETED"]);
+}
+
+/// As on NFS, where a rename that refuses to overwrite is a link and a removal.
+const NO_EXCLUSIVE_RENAME: &str = "after_load::exclusive_rename=return(error)";
+
+#[tokio::test]
 async fn a_rename_that_leads_to_another_mount_is_refused_before_the_file_loses_its_name() {
     let (stage, archive) = moving().await;
     stage.put("a.csv", loan_file(1..=2));
@@ -107,9 +128,6 @@ async fn a_file_that_cannot_leave_its_file_system_comes_back_under_its_name() {
     assert_eq!(files_below(&archive).len(), 1);
     stage.assert_each_loan_once(2).await;
 }
-
-/// As on NFS, where a rename that refuses to overwrite is a link and a removal.
-const NO_EXCLUSIVE_RENAME: &str = "after_load::exclusive_rename=return(error)";
 
 /// A scanner that holds `a.csv` at this edge and goes on three seconds later, and whose session is ended meanwhile; then the file's
 /// rows are taken out.
