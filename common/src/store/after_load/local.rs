@@ -160,6 +160,7 @@ fn delete(
     Ok(match set_aside(place, file, permission)? {
         Taken::Aside(aside) => {
             permission.check()?;
+            // Only now, when its own name is gone for certain: what has this one is the version that was loaded.
             match aside.remove() {
                 // Gone by now means that another scanner was quicker.
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -202,6 +203,9 @@ fn set_aside(place: Option<&Place>, file: &LoadedFile, permission: &Permission) 
             lose_name(place, &aside, permission)?;
             edge::pass("after_load::after_set_aside")?;
         }
+        // Where a rename is a link and a removal, an earlier try came as far as the link. The own name goes first, before anything is
+        // done with the other one: else the file would be recorded as removed, or moved, and still be there.
+        Found::Loaded if place.is_same_file(&aside) => lose_name(place, &aside, permission)?,
         Found::Loaded | Found::Other(_) => {}
     }
     // Looked at again: between the look and the rename another version may have come, or its writer gone on.

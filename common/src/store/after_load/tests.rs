@@ -125,6 +125,36 @@ fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
 }
 
 #[test]
+fn a_rename_that_came_as_far_as_a_link_is_finished_in_whatever_direction() {
+    let folders = Folders::new();
+    for action in [Action::Delete, folders.moving(), Action::Keep] {
+        let file = folders.put("x/a.csv", "old");
+        let (path, archived) = (folders.inbox().join("x/a.csv"), folders.archive().join("7/x/a.csv"));
+        fs::hard_link(&path, folders.hidden(&file)).unwrap();
+        let outcome = folders.take(action.clone(), false, &file).unwrap();
+        assert!(!folders.hidden(&file).exists());
+        assert_eq!(path.exists(), is_left(&outcome));
+        assert_eq!(fs::remove_file(&archived).is_ok(), matches!(outcome, AfterLoadOutcome::Moved(_)));
+    }
+    // Into the archive.
+    let file = folders.put("b.csv", "old");
+    fs::rename(folders.inbox().join("b.csv"), folders.hidden(&file)).unwrap();
+    fs::hard_link(folders.hidden(&file), folders.archive().join("7/b.csv")).unwrap();
+    let target = Url::from_file_path(folders.archive().join("7/b.csv")).unwrap().into();
+    assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), AfterLoadOutcome::Moved(target));
+    assert!(!folders.hidden(&file).exists());
+    // Another file of the version's size and time under its name is none of ours, and stays.
+    let file = folders.put("c.csv", "old");
+    fs::rename(folders.inbox().join("c.csv"), folders.hidden(&file)).unwrap();
+    fs::write(folders.inbox().join("c.csv"), "new").unwrap();
+    let times =
+        fs::FileTimes::new().set_modified(fs::metadata(folders.hidden(&file)).unwrap().modified().unwrap());
+    fs::File::options().append(true).open(folders.inbox().join("c.csv")).unwrap().set_times(times).unwrap();
+    assert_eq!(folders.delete(&file), AfterLoadOutcome::Deleted);
+    assert_eq!(fs::read_to_string(folders.inbox().join("c.csv")).unwrap(), "new");
+}
+
+#[test]
 fn what_is_left_has_its_name_again_or_says_where_it_is() {
     let folders = Folders::new();
     let source = Url::from_file_path(folders.inbox()).unwrap();

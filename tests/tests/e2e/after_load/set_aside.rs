@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use longshore_tests::{HEADER, Process, Stage, eventually, loan_file, loan_line, on_a_mount_of_its_own};
 use serde_json::json;
 
-use super::{DELETE, apply, deleting, files_below, moving, names, outcomes};
+use super::{DELETE, apply, deleting, files_below, move_to, moving, names, outcomes};
 
 /// Loads `a.csv` and lets the scan die after it has set the file aside.
 async fn cut_off(stage: &Stage, content: String) -> PathBuf {
@@ -85,6 +85,31 @@ async fn a_folder_that_moves_takes_along_what_was_set_aside_in_it() {
 
 /// As on NFS, where a rename that refuses to overwrite is a link and a removal.
 const NO_EXCLUSIVE_RENAME: &str = "after_load::exclusive_rename=return(error)";
+
+#[tokio::test]
+async fn a_rename_that_was_cut_off_between_link_and_removal_is_finished() {
+    for delete in [true, false] {
+        let stage = Stage::new().await;
+        let archive = stage.folder().join("archive");
+        apply(&stage, &if delete { DELETE.to_owned() } else { move_to(&archive) }).await;
+        let path = stage.put("a.csv", loan_file(1..=2));
+        stage.scan().await;
+        stage.drain().await;
+        let kill = format!("{NO_EXCLUSIVE_RENAME};after_load::after_link=return(kill)");
+        // Set aside, and where it is moved, into the archive.
+        for _ in 0..if delete { 1 } else { 2 } {
+            assert_ne!(stage.run_with(&["scan"], &[("FAILPOINTS", &kill)]).await.code, 0);
+        }
+        assert_eq!(path.exists(), delete);
+        assert_eq!(files_below(&stage.inbox).len(), if delete { 2 } else { 1 });
+        let environment = [("FAILPOINTS", NO_EXCLUSIVE_RENAME)];
+        assert_eq!(stage.run_with(&["scan"], &environment).await.code, 0);
+        assert!(files_below(&stage.inbox).is_empty(), "{:?}", files_below(&stage.inbox));
+        assert_eq!(files_below(&archive).len(), if delete { 0 } else { 1 });
+        assert_eq!(outcomes(&stage).await, [if delete { "a.csv DELETED" } else { "a.csv MOVED" }]);
+        stage.assert_each_loan_once(2).await;
+    }
+}
 
 #[tokio::test]
 async fn a_rename_that_leads_to_another_mount_is_refused_before_the_file_loses_its_name() {
