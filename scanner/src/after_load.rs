@@ -10,7 +10,7 @@ use anyhow::Context;
 use longshore_common::{
     edge,
     ledger::{self, DueAfterLoad, Lock, StoredDataset},
-    store::{AfterLoadOutcome, AfterLoadStep, Permission},
+    store::{AfterLoadOutcome, AfterLoadStep, Grant, Permission},
 };
 use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
@@ -34,6 +34,10 @@ const AT_ONCE: usize = 8;
 
 /// How often the session that holds the lock speaks while a store keeps it waiting: others end one that is silent.
 const SPEAK_EVERY: Duration = Duration::from_millis(500);
+
+/// Of the stall limit, after which others may end the session: so much is left to them of a permission that was not renewed. It is
+/// renewed several times in that.
+const PARTS_OF_STALL_LIMIT: u32 = 2;
 
 /// What has become of files.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -171,9 +175,11 @@ async fn take_batch(
         return Ok(Batch::default());
     };
     let step = AfterLoadStep::of(&spec)?;
+    let asked = Instant::now();
     let due = answered(ledger::lock_due_after_loads(&transaction, dataset_id, files)).await?;
     edge::pass("after_load::after_lock")?;
-    let batch = try_all(&transaction, &step, due, stall_limit).await?;
+    let grant = Grant::new(asked.into_std(), stall_limit / PARTS_OF_STALL_LIMIT);
+    let batch = try_all(&transaction, &step, due, stall_limit, grant).await?;
     edge::pass("after_load::before_record")?;
     answered(ledger::record_after_loads(&transaction, &batch.tried)).await?;
     answered(transaction.commit()).await?;
@@ -187,41 +193,51 @@ async fn current_dataset(client: &Client, name: &str) -> anyhow::Result<StoredDa
 
 /// Gives what became of each file, and those that the store still has after it gave no answer for `stall_limit`. What a slow store
 /// leaves no time for is not tried.
+///
+/// The locks go with the transaction, if not sooner with its session; what hangs must not rest on them when it wakes. So the grant
+/// ends with this function, whichever way that ends, and by itself if Postgres does not answer in time or the process is stopped.
 async fn try_all(
     transaction: &Transaction<'_>,
     step: &AfterLoadStep,
     due: Vec<DueAfterLoad>,
     stall_limit: Duration,
+    grant: Grant,
 ) -> anyhow::Result<Batch> {
     let mut open = BTreeSet::new();
     let mut waiting = VecDeque::from(due);
     let (mut running, mut tried) = (JoinSet::new(), Vec::with_capacity(waiting.len()));
-    let permission = Permission::default();
     let began = Instant::now();
     let mut last_answer = began;
+    // Also while files come back in a steady flow: a session that says nothing is ended, however busy its scanner is.
+    let speak_every = SPEAK_EVERY.min(stall_limit / (4 * PARTS_OF_STALL_LIMIT));
+    let mut next_word = began + speak_every;
     loop {
         while running.len() < AT_ONCE
             && began.elapsed() < BATCH_TIME
             && let Some(due) = waiting.pop_front()
         {
             open.insert(due.file.id);
-            running.spawn(try_one(step.clone(), due, permission.clone()));
+            running.spawn(try_one(step.clone(), due, grant.permission()));
         }
         if open.is_empty() || last_answer.elapsed() >= stall_limit {
             break;
         }
-        match tokio::time::timeout(SPEAK_EVERY, running.join_next()).await {
-            Ok(ended) => {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(next_word) => {
+                let asked = Instant::now();
+                answered(transaction.batch_execute("")).await?;
+                grant.renew(asked.into_std());
+                next_word = Instant::now() + speak_every;
+            }
+            ended = running.join_next() => {
                 let ended = ended.context("no file is on its way")?.context("a step ended abnormally")?;
                 open.remove(&ended.0);
                 tried.push(ended);
                 last_answer = Instant::now();
             }
-            Err(_) => answered(transaction.batch_execute("")).await?,
         }
     }
-    // The locks go with the transaction; what hangs must not rest on them when it wakes.
-    permission.withdraw();
     let no_answer = format!("the store gave no answer for {}", humantime::format_duration(stall_limit));
     tried.extend(open.into_iter().map(|file_id| (file_id, Err(no_answer.clone()))));
     Ok(Batch { tried, hung: running })
@@ -233,11 +249,13 @@ async fn try_one(step: AfterLoadStep, due: DueAfterLoad, permission: Permission)
         false => Some("its rows are no longer in the table, or about to be replaced"),
         true => step.reason_to_leave(has_rejects),
     };
-    if let Some(reason) = reason {
-        return (file.id, Ok(AfterLoadOutcome::Left(reason.to_owned())));
-    }
     let file_id = file.id;
-    (file_id, step.take(file, permission).await.map_err(|error| format!("{error:#}")))
+    let outcome = match reason {
+        // An earlier try may have begun it.
+        Some(reason) => step.leave(file, reason, permission).await,
+        None => step.take(file, permission).await,
+    };
+    (file_id, outcome.map_err(|error| format!("{error:#}")))
 }
 
 /// Reasons that were said in the log, so that a thousand files with one trouble are one line.

@@ -23,7 +23,7 @@ pub use figures::{Goal, append_line, median, rounded, thousands};
 pub use loans::{HEADER, gzip, loan_file, loan_line};
 pub use page::{assert_section, markdown_table};
 pub use pgbouncer::PgBouncer;
-pub use process::{Process, without_mount};
+pub use process::{Process, on_a_mount_of_its_own, without_mount};
 pub use progress::Progress;
 pub use proxy::Proxy;
 pub use s3::{S3Server, install_tls_provider};

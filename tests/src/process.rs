@@ -90,8 +90,16 @@ impl Drop for Process {
 /// The command as on a host that has booted without its mount: an empty folder lies where `folder` is. Needs `unshare` of
 /// util-linux, and a kernel that lets whoever runs the tests mount something in a namespace of its own.
 pub fn without_mount(command: &Command, folder: &Path) -> Command {
+    after_mounting(command, folder, r#"mount -t tmpfs none "$0" && exec "$@""#)
+}
+
+/// The command where `folder` is a mount of its own, of the file system that it is on anyway. Needs what [`without_mount`] does.
+pub fn on_a_mount_of_its_own(command: &Command, folder: &Path) -> Command {
+    after_mounting(command, folder, r#"mount --bind "$0" "$0" && exec "$@""#)
+}
+
+fn after_mounting(command: &Command, folder: &Path, script: &str) -> Command {
     let mut unshared = Command::new("unshare");
-    let script = r#"mount -t tmpfs none "$0" && exec "$@""#;
     unshared.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(folder);
     unshared.arg(command.get_program()).args(command.get_args());
     for (variable, value) in command.get_envs() {

@@ -4,17 +4,16 @@
 mod archive;
 mod local;
 mod objects;
+mod permission;
 mod place;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+pub use self::permission::{Grant, Permission};
 use self::{local::LocalFiles, objects::BucketObjects};
 use super::{StoreThread, StoredFile, s3};
 use crate::dataset::{AfterLoad, BucketSource, Dataset};
@@ -36,7 +35,7 @@ enum Files {
 /// What is to be done.
 #[derive(Debug, Clone)]
 enum Action {
-    /// Nothing; what an earlier spec began to delete goes back to its name.
+    /// Nothing; what was set aside under an earlier spec goes back to its name.
     Keep,
     /// To this URL, `longshore.file.id`, and the file's path below the source. Nothing that lies there is ever overwritten: where
     /// the name is taken (after a database was restored, ids come again), `-2` and so on follow the id.
@@ -55,27 +54,6 @@ pub struct LoadedFile {
     pub stored: StoredFile,
     /// When it last changed, as its load opened it; `None` where its store does not tell.
     pub changed_time: Option<DateTime<Utc>>,
-}
-
-/// Says whether what is done to a file is still wanted. Once nobody waits for a store any more, and the locks are gone under
-/// which it was decided, what hung there must not go on when it wakes.
-#[derive(Debug, Clone, Default)]
-pub struct Permission(Arc<AtomicBool>);
-
-impl Permission {
-    /// From now on nothing more is to be done.
-    pub fn withdraw(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Asked right before each step that cannot be taken back.
-    fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.0.load(Ordering::SeqCst),
-            "the store was too slow, and nobody waits for it any more"
-        );
-        Ok(())
-    }
 }
 
 /// What has become of a file.
@@ -153,13 +131,36 @@ impl AfterLoadStep {
     pub async fn take(&self, file: LoadedFile, permission: Permission) -> anyhow::Result<AfterLoadOutcome> {
         match &self.files {
             Files::Local(files) => {
-                let files = files.clone();
-                let work = format!("after_load {}", file.id);
-                StoreThread::start(&files.source_uri(), &work, move || files.take(&file, &permission))?
-                    .ended()
-                    .await?
+                let (id, take) = (file.id, move |files: &LocalFiles| files.take(&file, &permission));
+                on_a_thread(files, id, take).await
             }
             Files::Bucket(objects) => objects.take(&file, &permission).await,
         }
     }
+
+    /// Does not do it for one file, for this reason, and undoes what an earlier try has begun. An error is worth another try.
+    pub async fn leave(
+        &self,
+        file: LoadedFile,
+        reason: &'static str,
+        permission: Permission,
+    ) -> anyhow::Result<AfterLoadOutcome> {
+        match &self.files {
+            Files::Local(files) => {
+                let (id, leave) =
+                    (file.id, move |files: &LocalFiles| files.leave(&file, reason, &permission));
+                on_a_thread(files, id, leave).await
+            }
+            Files::Bucket(objects) => objects.leave(&file, reason).await,
+        }
+    }
+}
+
+async fn on_a_thread(
+    files: &Arc<LocalFiles>,
+    file_id: i64,
+    work: impl FnOnce(&LocalFiles) -> anyhow::Result<AfterLoadOutcome> + Send + 'static,
+) -> anyhow::Result<AfterLoadOutcome> {
+    let (uri, files) = (files.source_uri(), files.clone());
+    StoreThread::start(&uri, &format!("after_load {file_id}"), move || work(&files))?.ended().await?
 }

@@ -23,7 +23,7 @@ use object_store::ObjectStore;
 use tokio::sync::mpsc;
 use url::Url;
 
-pub use after_load::{AfterLoadOutcome, AfterLoadStep, LoadedFile, Permission};
+pub use after_load::{AfterLoadOutcome, AfterLoadStep, Grant, LoadedFile, Permission};
 pub use bucket::Bucket;
 pub use file::{LastCheck, OpenFile, StoreError, StoredFile};
 pub use key::canonical_object_uri;

@@ -3,6 +3,7 @@
 mod buckets;
 mod crashes;
 mod decisions;
+mod set_aside;
 mod writers;
 
 use std::{

@@ -2,27 +2,23 @@
 
 use std::{
     fs,
-    os::{
-        fd::AsFd,
-        unix::{ffi::OsStrExt, fs::MetadataExt},
-    },
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::{AtFlags, CWD, Mode, OFlags, StatxFlags},
     io::Errno,
 };
 use url::Url;
 
 use super::{
-    AfterLoadOutcome, Found, LoadedFile, MAX_TARGETS,
+    AfterLoadOutcome, Found, LoadedFile, MAX_TARGETS, Permission,
     place::{Place, open_below, open_folder, sync},
     target_folder,
 };
-
-const OTHER_FILE_SYSTEM: &str = "`move_to` must be on the same file system as `source`";
+use crate::edge;
 
 /// Where one file may go below the folder of its dataset.
 pub(super) struct Archive<'a> {
@@ -43,29 +39,42 @@ impl<'a> Archive<'a> {
         if fs::canonicalize(&self.root)?.starts_with(fs::canonicalize(source)?) {
             anyhow::bail!("a link leads `move_to` to where the next scan would find the file again");
         }
-        // Told before anything is done; a rename tells it too, where one device has several file systems.
-        if fs::metadata(&self.root)?.dev() != rustix::fs::fstat(folder)?.st_dev {
-            anyhow::bail!(OTHER_FILE_SYSTEM);
+        // Told before anything is done. A rename tells it too, but only once the file has lost its name.
+        let root = open_folder(CWD, &self.root, OFlags::empty()).context("`move_to` cannot be opened")?;
+        if rustix::fs::fstat(&root)?.st_dev != rustix::fs::fstat(&folder)?.st_dev {
+            anyhow::bail!("`move_to` must be on the same file system as `source`");
+        }
+        if mount(&root).zip(mount(&folder)).is_some_and(|(to, from)| to != from) {
+            anyhow::bail!(
+                "`move_to` and `source` must lie below one mount: a rename does not lead from one mount to another"
+            );
         }
         Ok(())
     }
 
-    /// Moves what was set aside to the first target that is free.
-    pub(super) fn take(&self, aside: &Place) -> anyhow::Result<AfterLoadOutcome> {
+    /// Moves what was set aside to the first target that is free. `None` if no rename leads there.
+    pub(super) fn take(
+        &self,
+        aside: &Place,
+        permission: &Permission,
+    ) -> anyhow::Result<Option<AfterLoadOutcome>> {
         for number in 1..=MAX_TARGETS {
             let path = self.target(number);
             let target = self.make_target(&path)?;
-            match aside.rename_to_free(&target) {
+            // Asks for the permission last: making the target may have hung.
+            let renamed = match edge::pass("after_load::to_archive") {
+                Ok(()) => aside.rename_to_free(&target, permission)?,
+                Err(_) => Err(Errno::XDEV),
+            };
+            match renamed {
                 Ok(()) => {
                     sync(&target.folder)?;
                     sync(&aside.folder)?;
-                    return Ok(moved(&path));
+                    return Ok(Some(moved(&path)));
                 }
                 // Another file, which stays: ids come again after a database was restored.
                 Err(Errno::EXIST) => {}
-                Err(Errno::XDEV) => {
-                    anyhow::bail!("{OTHER_FILE_SYSTEM}; until then it is `{}`", aside.name.display())
-                }
+                Err(Errno::XDEV) => return Ok(None),
                 Err(error) => {
                     let hidden =
                         format!("the file cannot be moved, and is `{}` until then", aside.name.display());
@@ -129,8 +138,14 @@ impl<'a> Archive<'a> {
     }
 }
 
-fn folder_and_name(path: &Path) -> anyhow::Result<(&Path, &std::ffi::OsStr)> {
-    path.parent().zip(path.file_name()).context("the target has no name")
+/// The mount of a folder, where the kernel tells it (from Linux 5.8 on). One file system may be mounted twice.
+fn mount(folder: impl AsFd) -> Option<u64> {
+    let stat = rustix::fs::statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id)
+}
+
+pub(super) fn folder_and_name(path: &Path) -> anyhow::Result<(&Path, &std::ffi::OsStr)> {
+    path.parent().zip(path.file_name()).context("the path has no name")
 }
 
 fn moved(path: &Path) -> AfterLoadOutcome {

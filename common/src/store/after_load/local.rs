@@ -19,10 +19,13 @@ use url::Url;
 
 use super::{
     Action, AfterLoadOutcome, ELSEWHERE, Found, KEPT, LoadedFile, Permission,
-    archive::Archive,
+    archive::{Archive, folder_and_name},
     place::{Place, open_below, open_folder, put_back, sync},
 };
 use crate::edge;
+
+const OTHER_FILE_SYSTEM: &str = "`move_to` must be on the same file system as `source`, and no rename leads from here to there; \
+    once one does, `longshore reload` loads the file anew, and moves it then";
 
 /// The source, as a folder of this machine.
 #[derive(Debug)]
@@ -48,27 +51,58 @@ impl LocalFiles {
         file: &LoadedFile,
         permission: &Permission,
     ) -> anyhow::Result<AfterLoadOutcome> {
-        let path = local_path(&file.stored.uri)?;
-        let below = path.strip_prefix(&self.root).ok().filter(|below| is_plain(below));
-        let Some((below, folder, name)) =
-            below.and_then(|below| Some((below, below.parent()?, below.file_name()?)))
-        else {
-            return Ok(AfterLoadOutcome::left(ELSEWHERE));
-        };
-        let place = self.open(folder)?.map(|folder| Place { folder, name: name.to_owned() });
+        let Some(below) = self.below(file)? else { return Ok(AfterLoadOutcome::left(ELSEWHERE)) };
         match &self.action {
-            Action::Keep => {
-                if let Some(place) = &place {
-                    put_back(&place.hidden(&file.stored)?, place)?;
-                }
-                Ok(AfterLoadOutcome::left(KEPT))
-            }
-            Action::Delete => delete(place.as_ref(), file, permission),
+            Action::Keep => self.leave(file, KEPT, permission),
+            Action::Delete => delete(self.place(&below)?.as_ref(), file, permission),
             Action::Move { archive } => {
-                let archive = Archive::new(local_path(archive)?, file, below);
-                self.move_file(place.as_ref(), &archive, file, permission)
+                let archive = Archive::new(local_path(archive)?, file, &below);
+                self.move_file(self.place(&below)?.as_ref(), &archive, file, permission)
             }
         }
+    }
+
+    /// Leaves the file, for this reason, under its own name: an earlier try may have set it aside, and nobody comes back to it once
+    /// it is recorded as left. So the name is there, and synced, before that. Blocks.
+    pub(super) fn leave(
+        &self,
+        file: &LoadedFile,
+        reason: &str,
+        permission: &Permission,
+    ) -> anyhow::Result<AfterLoadOutcome> {
+        let Some(below) = self.below(file)? else { return Ok(AfterLoadOutcome::left(reason)) };
+        let place = self.place(&below)?;
+        if let Some(place) = &place {
+            let aside = place.hidden(&file.stored)?;
+            if !put_back(&aside, place, permission)? {
+                let name = aside.name.display();
+                return Ok(AfterLoadOutcome::Left(format!(
+                    "{reason}; its name is taken, and it is kept as `{name}`"
+                )));
+            }
+            if place.look(&file.stored)? == Found::Loaded {
+                return Ok(AfterLoadOutcome::left(reason));
+            }
+        }
+        // Or it has moved it, which was not recorded.
+        let found = match &self.action {
+            Action::Move { archive } => Archive::new(local_path(archive)?, file, &below).found()?,
+            Action::Keep | Action::Delete => None,
+        };
+        Ok(found.unwrap_or_else(|| AfterLoadOutcome::left(reason)))
+    }
+
+    /// The file's path below the source, unless it lies elsewhere.
+    fn below(&self, file: &LoadedFile) -> anyhow::Result<Option<PathBuf>> {
+        let path = local_path(&file.stored.uri)?;
+        let below = path.strip_prefix(&self.root).ok();
+        Ok(below.filter(|below| is_plain(below) && below.file_name().is_some()).map(Path::to_owned))
+    }
+
+    /// The file's own name, if its folder is there.
+    fn place(&self, below: &Path) -> anyhow::Result<Option<Place>> {
+        let (folder, name) = folder_and_name(below)?;
+        Ok(self.open(folder)?.map(|folder| Place { folder, name: name.to_owned() }))
     }
 
     /// A folder of the source, if it is there.
@@ -97,7 +131,14 @@ impl LocalFiles {
             archive.make(&self.root, &place.folder)?;
         }
         let left = match set_aside(place, file, permission)? {
-            Taken::Aside(aside) => return archive.take(&aside),
+            Taken::Aside(aside) => {
+                return match archive.take(&aside, permission)? {
+                    Some(moved) => Ok(moved),
+                    // No later try could do it. The renames there and back have changed the change time, so that none would know
+                    // the file as the one that was loaded: it is left, for the reason that is the true one.
+                    None => self.leave(file, OTHER_FILE_SYSTEM, permission),
+                };
+            }
             Taken::Nothing => AfterLoadOutcome::Gone,
             Taken::Left(reason) => AfterLoadOutcome::Left(reason),
         };
@@ -119,6 +160,7 @@ fn delete(
     Ok(match set_aside(place, file, permission)? {
         Taken::Aside(aside) => {
             permission.check()?;
+            // Only now, when its own name is gone for certain: what has this one is the version that was loaded.
             match aside.remove() {
                 // Gone by now means that another scanner was quicker.
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -150,32 +192,41 @@ enum Taken {
 fn set_aside(place: Option<&Place>, file: &LoadedFile, permission: &Permission) -> anyhow::Result<Taken> {
     let Some(place) = place else { return Ok(Taken::Nothing) };
     let aside = place.hidden(&file.stored)?;
-    if aside.look(&file.stored)? == Found::Nothing {
-        match place.look_for(file)? {
-            Found::Nothing => return Ok(Taken::Nothing),
-            Found::Other(reason) => return Ok(Taken::Left(reason.to_owned())),
-            Found::Loaded => {}
+    match aside.look(&file.stored)? {
+        Found::Nothing => {
+            match place.look_for(file)? {
+                Found::Nothing => return Ok(Taken::Nothing),
+                Found::Other(reason) => return Ok(Taken::Left(reason.to_owned())),
+                Found::Loaded => {}
+            }
+            edge::pass("after_load::before_set_aside")?;
+            lose_name(place, &aside, permission)?;
+            edge::pass("after_load::after_set_aside")?;
         }
-        permission.check()?;
-        edge::pass("after_load::before_set_aside")?;
-        match place.rename_to_free(&aside) {
-            // Gone since the look: told by the next look. Taken since means that another scanner was quicker.
-            Ok(()) | Err(Errno::NOENT | Errno::EXIST) => {}
-            Err(error) => return Err(error).context("the file cannot be renamed"),
-        }
-        edge::pass("after_load::after_set_aside")?;
+        // Where a rename is a link and a removal, an earlier try came as far as the link. The own name goes first, before anything is
+        // done with the other one: else the file would be recorded as removed, or moved, and still be there.
+        Found::Loaded if place.is_same_file(&aside) => lose_name(place, &aside, permission)?,
+        Found::Loaded | Found::Other(_) => {}
     }
     // Looked at again: between the look and the rename another version may have come, or its writer gone on.
     match aside.look(&file.stored)? {
         Found::Loaded => Ok(Taken::Aside(aside)),
         Found::Nothing => Ok(Taken::Nothing),
-        Found::Other(reason) if put_back(&aside, place)? => Ok(Taken::Left(reason.to_owned())),
+        Found::Other(reason) if put_back(&aside, place, permission)? => Ok(Taken::Left(reason.to_owned())),
         Found::Other(_) => {
             let name = aside.name.display();
             Ok(Taken::Left(format!(
                 "it was overwritten twice while it was to be taken: the last version has its name, and the one before is kept as `{name}`"
             )))
         }
+    }
+}
+
+fn lose_name(place: &Place, aside: &Place, permission: &Permission) -> anyhow::Result<()> {
+    match place.rename_to_free(aside, permission)? {
+        // Gone since the look: told by the next look. Taken since means that another scanner was quicker.
+        Ok(()) | Err(Errno::NOENT | Errno::EXIST) => Ok(()),
+        Err(error) => Err(error).context("the file cannot be renamed"),
     }
 }
 

@@ -49,10 +49,7 @@ impl BucketObjects {
         file: &LoadedFile,
         permission: &Permission,
     ) -> anyhow::Result<AfterLoadOutcome> {
-        let key = key::of_uri(&file.stored.uri).filter(|(bucket, _)| *bucket == self.source.bucket);
-        let Some((below, path)) =
-            key.and_then(|(_, key)| Some((self.below_source(&key)?.to_owned(), readable(&key)?)))
-        else {
+        let Some((below, path)) = self.below_and_path(file) else {
             return Ok(AfterLoadOutcome::left(ELSEWHERE));
         };
         match &self.action {
@@ -67,14 +64,41 @@ impl BucketObjects {
                 }
             },
             BucketAction::Move { archive_prefix } => {
-                let target = |number| {
-                    let key = format!("{archive_prefix}/{}/{below}", target_folder(file.id, number));
-                    let path = readable(&key).context("the object's name below `move_to` cannot be used")?;
-                    anyhow::Ok((AfterLoadOutcome::Moved(key::uri(&self.source.bucket, &key)), path))
-                };
+                let target = |number| self.target(archive_prefix, file, &below, number);
                 self.move_object(&path, &target, &file.stored, permission).await
             }
         }
+    }
+
+    /// Leaves the object, for this reason, unless an earlier try has moved it, which was not recorded.
+    pub(super) async fn leave(&self, file: &LoadedFile, reason: &str) -> anyhow::Result<AfterLoadOutcome> {
+        let left = AfterLoadOutcome::left(reason);
+        let BucketAction::Move { archive_prefix } = &self.action else { return Ok(left) };
+        let Some((below, path)) = self.below_and_path(file) else { return Ok(left) };
+        if found(self.head(&path).await?.as_ref(), &file.stored) == Found::Loaded {
+            return Ok(left);
+        }
+        let target = |number| self.target(archive_prefix, file, &below, number);
+        Ok(self.moved_before(&target, &file.stored).await?.unwrap_or(left))
+    }
+
+    /// The object's key below the source, and its path; `None` if it lies elsewhere.
+    fn below_and_path(&self, file: &LoadedFile) -> Option<(String, Path)> {
+        let (bucket, key) = key::of_uri(&file.stored.uri)?;
+        let below = self.below_source(&key).filter(|_| bucket == self.source.bucket)?;
+        Some((below.to_owned(), readable(&key)?))
+    }
+
+    fn target(
+        &self,
+        archive_prefix: &str,
+        file: &LoadedFile,
+        below: &str,
+        number: u32,
+    ) -> anyhow::Result<(AfterLoadOutcome, Path)> {
+        let key = format!("{archive_prefix}/{}/{below}", target_folder(file.id, number));
+        let path = readable(&key).context("the object's name below `move_to` cannot be used")?;
+        Ok((AfterLoadOutcome::Moved(key::uri(&self.source.bucket, &key)), path))
     }
 
     async fn move_object(
@@ -91,6 +115,8 @@ impl BucketObjects {
                 // Still there, the version that was loaded is what was copied.
                 if let Found::Other(reason) = found(self.head(path).await?.as_ref(), stored) {
                     if is_ours {
+                        // Who has the locks by now may have taken the copy for its own.
+                        permission.check()?;
                         self.delete(&copy).await?;
                     }
                     return Ok(AfterLoadOutcome::left(reason));

@@ -12,8 +12,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{CHANGED, Found, LoadedFile, TOUCHED};
-use crate::store::{StoredFile, time::microseconds};
+use super::{CHANGED, Found, LoadedFile, Permission, TOUCHED};
+use crate::{
+    edge,
+    store::{StoredFile, time::microseconds},
+};
 
 /// A name in a folder that is open, so that no link can lead elsewhere between two looks.
 #[derive(Debug)]
@@ -25,9 +28,7 @@ pub(super) struct Place {
 impl Place {
     /// A name beside it that no scan takes, and that is this version's alone.
     pub(super) fn hidden(&self, stored: &StoredFile) -> anyhow::Result<Self> {
-        // Of the version alone: in another dataset the same URI is the same file.
-        let name = format!(".longshore-{}", stored.identity(0).simple());
-        Ok(Self { folder: self.folder.try_clone()?, name: name.into() })
+        Ok(Self { folder: self.folder.try_clone()?, name: hidden_name(stored).into() })
     }
 
     /// What has this name, if it is of our own: renames give a file a new change time, which tells nothing then.
@@ -67,36 +68,60 @@ impl Place {
         rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
     }
 
-    /// Gives what has this name another one, if that is free: `EXIST` if it is not.
-    pub(super) fn rename_to_free(&self, to: &Self) -> rustix::io::Result<()> {
-        match rustix::fs::renameat_with(
-            &self.folder,
-            &self.name,
-            &to.folder,
-            &to.name,
-            RenameFlags::NOREPLACE,
-        ) {
+    /// Gives what has this name another one, if that is free: `EXIST` if it is not. Asks for the permission right before each call
+    /// that takes a name away.
+    pub(super) fn rename_to_free(
+        &self,
+        to: &Self,
+        permission: &Permission,
+    ) -> anyhow::Result<rustix::io::Result<()>> {
+        permission.check()?;
+        let passed = edge::pass("after_load::exclusive_rename").map_err(|_| Errno::INVAL);
+        let renamed = passed.and_then(|()| {
+            let flags = RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(&self.folder, &self.name, &to.folder, &to.name, flags)
+        });
+        match renamed {
             // NFS and some others know no such rename. A link refuses as well, and is made before the old name goes.
-            Err(Errno::INVAL | Errno::NOSYS) => self.link_to_free(to),
-            renamed => renamed,
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                match rustix::fs::linkat(&self.folder, &self.name, &to.folder, &to.name, AtFlags::empty()) {
+                    Err(Errno::EXIST) => self.finish_link(to, permission),
+                    Err(error) => Ok(Err(error)),
+                    Ok(()) => {
+                        edge::pass("after_load::after_link")?;
+                        self.finish_link(to, permission)
+                    }
+                }
+            }
+            Err(Errno::EXIST) => self.finish_link(to, permission),
+            renamed => Ok(renamed),
         }
     }
 
-    fn link_to_free(&self, to: &Self) -> rustix::io::Result<()> {
-        match rustix::fs::linkat(&self.folder, &self.name, &to.folder, &to.name, AtFlags::empty()) {
-            Ok(()) => {}
-            // An earlier try came as far as the link.
-            Err(Errno::EXIST) if self.is_same_file(to) => {}
-            Err(error) => return Err(error),
+    /// Removes this name if the other one is a link to the same file, made now or by an earlier try that came no further.
+    fn finish_link(&self, to: &Self, permission: &Permission) -> anyhow::Result<rustix::io::Result<()>> {
+        if !self.is_same_file(to) {
+            return Ok(Err(Errno::EXIST));
         }
-        self.remove()
+        // Once more: the link may have hung, and another scanner may have taken it away again by now, so that this is the only name.
+        permission.check()?;
+        Ok(self.remove())
     }
 
-    fn is_same_file(&self, other: &Self) -> bool {
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
         let stat = |place: &Self| statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let (own, other) = (stat(self), stat(other));
         own.zip(other).is_some_and(|(own, other)| (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
     }
+}
+
+/// Of the version alone: in another dataset the same URI is the same file. And of its name in its folder, not of where that is: a
+/// folder that moves takes along what was set aside, and `--rename-prefix` changes the URIs. Ids would not do: they come again
+/// after a database was restored.
+pub(super) fn hidden_name(stored: &StoredFile) -> String {
+    let name = stored.uri.rsplit('/').next().unwrap_or_default().to_owned();
+    let in_its_folder = StoredFile { uri: name, ..stored.clone() };
+    format!(".longshore-{}", in_its_folder.identity(0).simple())
 }
 
 fn is_version(stat: &Stat, stored: &StoredFile) -> bool {
@@ -106,9 +131,13 @@ fn is_version(stat: &Stat, stored: &StoredFile) -> bool {
 }
 
 /// Whether what was set aside is under its name again; not if that is taken by now.
-pub(super) fn put_back(aside: &Place, place: &Place) -> anyhow::Result<bool> {
-    match aside.rename_to_free(place) {
-        Ok(()) | Err(Errno::NOENT) => Ok(true),
+///
+/// With a permission, too: by now another scanner may be about to remove what was set aside, which would be recorded as removed and
+/// yet be there.
+pub(super) fn put_back(aside: &Place, place: &Place, permission: &Permission) -> anyhow::Result<bool> {
+    match aside.rename_to_free(place, permission)? {
+        Ok(()) => sync(&place.folder).map(|()| true),
+        Err(Errno::NOENT) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(error).context("the file cannot be put back under its name"),
     }

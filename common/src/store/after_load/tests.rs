@@ -3,6 +3,7 @@ use std::{
     os::unix::fs::{MetadataExt, symlink},
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path as Key};
@@ -10,6 +11,10 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::{super::time::microseconds, *};
+
+fn lasting() -> Grant {
+    Grant::new(Instant::now(), Duration::from_secs(3600))
+}
 
 struct Folders(TempDir);
 
@@ -50,7 +55,8 @@ impl Folders {
         file: &LoadedFile,
     ) -> anyhow::Result<AfterLoadOutcome> {
         let source = Url::from_file_path(self.inbox()).unwrap();
-        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file, &Permission::default())
+        let grant = lasting();
+        LocalFiles::new(source.as_str(), follow_links, action).unwrap().take(file, &grant.permission())
     }
 
     fn delete(&self, file: &LoadedFile) -> AfterLoadOutcome {
@@ -62,7 +68,8 @@ impl Folders {
     }
 
     fn hidden(&self, file: &LoadedFile) -> PathBuf {
-        self.inbox().join(format!(".longshore-{}", file.stored.identity(0).simple()))
+        let path = Url::parse(&file.stored.uri).unwrap().to_file_path().unwrap();
+        path.with_file_name(place::hidden_name(&file.stored))
     }
 }
 
@@ -115,6 +122,67 @@ fn a_move_that_was_cut_off_is_known_also_if_its_folder_is_gone() {
     assert!(folders.inbox().join("x/ü 1.csv").exists());
     fs::remove_file(&target).unwrap();
     assert!(is_left(&folders.take(folders.moving(), false, &file).unwrap()));
+}
+
+#[test]
+fn a_rename_that_came_as_far_as_a_link_is_finished_in_whatever_direction() {
+    let folders = Folders::new();
+    for action in [Action::Delete, folders.moving(), Action::Keep] {
+        let file = folders.put("x/a.csv", "old");
+        let (path, archived) = (folders.inbox().join("x/a.csv"), folders.archive().join("7/x/a.csv"));
+        fs::hard_link(&path, folders.hidden(&file)).unwrap();
+        let outcome = folders.take(action.clone(), false, &file).unwrap();
+        assert!(!folders.hidden(&file).exists());
+        assert_eq!(path.exists(), is_left(&outcome));
+        assert_eq!(fs::remove_file(&archived).is_ok(), matches!(outcome, AfterLoadOutcome::Moved(_)));
+    }
+    // Into the archive.
+    let file = folders.put("b.csv", "old");
+    fs::rename(folders.inbox().join("b.csv"), folders.hidden(&file)).unwrap();
+    fs::hard_link(folders.hidden(&file), folders.archive().join("7/b.csv")).unwrap();
+    let target = Url::from_file_path(folders.archive().join("7/b.csv")).unwrap().into();
+    assert_eq!(folders.take(folders.moving(), false, &file).unwrap(), AfterLoadOutcome::Moved(target));
+    assert!(!folders.hidden(&file).exists());
+    // Another file of the version's size and time under its name is none of ours, and stays.
+    let file = folders.put("c.csv", "old");
+    fs::rename(folders.inbox().join("c.csv"), folders.hidden(&file)).unwrap();
+    fs::write(folders.inbox().join("c.csv"), "new").unwrap();
+    let times =
+        fs::FileTimes::new().set_modified(fs::metadata(folders.hidden(&file)).unwrap().modified().unwrap());
+    fs::File::options().append(true).open(folders.inbox().join("c.csv")).unwrap().set_times(times).unwrap();
+    assert_eq!(folders.delete(&file), AfterLoadOutcome::Deleted);
+    assert_eq!(fs::read_to_string(folders.inbox().join("c.csv")).unwrap(), "new");
+}
+
+#[test]
+fn what_is_left_has_its_name_again_or_says_where_it_is() {
+    let folders = Folders::new();
+    let source = Url::from_file_path(folders.inbox()).unwrap();
+    let leave = |action: Action, file: &LoadedFile| {
+        let grant = lasting();
+        let files = LocalFiles::new(source.as_str(), false, action).unwrap();
+        files.leave(file, "because", &grant.permission()).unwrap()
+    };
+    let path = folders.inbox().join("x/a.csv");
+    for action in [Action::Delete, folders.moving(), Action::Keep] {
+        let file = folders.put("x/a.csv", "old");
+        fs::rename(&path, folders.hidden(&file)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(leave(action.clone(), &file), AfterLoadOutcome::left("because"));
+            assert!(path.exists() && !folders.hidden(&file).exists());
+        }
+    }
+    let file = folders.put("x/a.csv", "old");
+    fs::rename(&path, folders.hidden(&file)).unwrap();
+    folders.put("x/a.csv", "newer");
+    let AfterLoadOutcome::Left(reason) = leave(Action::Delete, &file) else { panic!("not left") };
+    assert!(reason.starts_with("because; ") && reason.contains(".longshore-"), "{reason}");
+    assert_eq!(fs::read_to_string(folders.hidden(&file)).unwrap(), "old");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    // What was moved is not left.
+    let file = folders.put("x/a.csv", "old");
+    let moved = folders.take(folders.moving(), false, &file).unwrap();
+    assert_eq!(leave(folders.moving(), &file), moved);
 }
 
 #[test]
@@ -175,14 +243,39 @@ fn nothing_in_the_archive_is_overwritten_and_the_next_name_is_taken() {
 fn nothing_is_taken_once_nobody_waits_for_it_any_more() {
     let folders = Folders::new();
     let file = folders.put("a.csv", "old");
-    let permission = Permission::default();
-    permission.withdraw();
-    for action in [Action::Delete, folders.moving()] {
-        let source = Url::from_file_path(folders.inbox()).unwrap();
-        let files = LocalFiles::new(source.as_str(), false, action).unwrap();
-        assert!(files.take(&file, &permission).is_err());
+    let dropped = lasting().permission();
+    let late = Grant::new(Instant::now(), Duration::ZERO);
+    let source = Url::from_file_path(folders.inbox()).unwrap();
+    let refuses = |action: Action, permission: &Permission| {
+        LocalFiles::new(source.as_str(), false, action).unwrap().take(&file, permission).is_err()
+    };
+    let actions = || [Action::Delete, folders.moving(), Action::Keep].into_iter();
+    for permission in [&dropped, &late.permission()] {
+        assert!(actions().all(|action| refuses(action, permission)));
     }
     assert!(folders.inbox().join("a.csv").exists());
+    fs::rename(folders.inbox().join("a.csv"), folders.hidden(&file)).unwrap();
+    for permission in [&dropped, &late.permission()] {
+        assert!(actions().all(|action| refuses(action, permission)));
+    }
+    assert!(folders.hidden(&file).exists());
+}
+
+#[test]
+fn a_permission_lasts_for_as_long_as_it_is_renewed_and_no_longer() {
+    let hour = Duration::from_secs(3600);
+    let asked = Instant::now();
+    let Some(long_ago) = asked.checked_sub(hour) else { return };
+    let grant = Grant::new(asked, hour);
+    let permission = grant.permission();
+    assert!(permission.check().is_ok());
+    // What counts is when Postgres was asked, not when its answer was read.
+    grant.renew(long_ago);
+    assert!(permission.check().is_err());
+    grant.renew(asked);
+    assert!(permission.check().is_ok());
+    drop(grant);
+    assert!(permission.check().is_err());
 }
 
 #[test]
@@ -269,7 +362,8 @@ async fn object(store: &InMemory, key: &str, content: &'static str) -> LoadedFil
 }
 
 async fn take(objects: &BucketObjects, file: &LoadedFile) -> AfterLoadOutcome {
-    objects.take(file, &Permission::default()).await.unwrap()
+    let grant = lasting();
+    objects.take(file, &grant.permission()).await.unwrap()
 }
 
 async fn has(store: &InMemory, key: &str) -> bool {
@@ -305,6 +399,16 @@ async fn an_object_is_moved_once_however_often_it_is_tried() {
     assert!(has(&store, "in/x/a.csv").await);
     store.delete(&Key::from("archive/orders/7/x/a.csv")).await.unwrap();
     assert!(is_left(&take(&objects, &file).await));
+}
+
+#[tokio::test]
+async fn an_object_that_was_moved_is_not_said_to_be_left() {
+    let archive = "s3://bucket/archive/orders".to_owned();
+    let (store, objects) = bucket(Action::Move { archive }).await;
+    let file = object(&store, "in/a.csv", "old").await;
+    assert_eq!(objects.leave(&file, "because").await.unwrap(), AfterLoadOutcome::left("because"));
+    let moved = take(&objects, &file).await;
+    assert_eq!(objects.leave(&file, "because").await.unwrap(), moved);
 }
 
 #[tokio::test]
