@@ -18,8 +18,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// Those of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Hindrances {
-    /// What was recorded before this service began is known, too, so that it is cleared when it is over.
-    is_loaded: bool,
+    /// What other services have recorded is known, too, so that it is cleared when it is over.
+    loaded: Option<Instant>,
     by_dataset: HashMap<i32, Hindrance>,
 }
 
@@ -31,13 +31,14 @@ struct Hindrance {
 }
 
 impl Hindrances {
-    /// Takes over what an earlier service recorded.
+    /// Takes over what other services have recorded; one that has stopped clears nothing.
     pub(crate) async fn load(&mut self, client: &Client) -> anyhow::Result<()> {
-        if !self.is_loaded {
+        if self.loaded.is_none_or(|loaded| loaded.elapsed() >= TRY_AGAIN) {
             for id in answered(ledger::ids_in_batch_trouble(client)).await? {
-                self.by_dataset.insert(id, Hindrance { next: Instant::now(), said: String::new() });
+                let unknown = || Hindrance { next: Instant::now(), said: String::new() };
+                self.by_dataset.entry(id).or_insert_with(unknown);
             }
-            self.is_loaded = true;
+            self.loaded = Some(Instant::now());
         }
         Ok(())
     }

@@ -224,8 +224,11 @@ impl<'a> Pass<'a> {
     /// The next scan compares it only if the watermark waits, or if it knows the name.
     fn is_old(&self, file: &StoredFile) -> bool {
         let lookback = self.dataset.spec.discovery.lookback.0;
-        file.modified_time < self.started_time - TimeDelta::hours(1)
-            && file.modified_time < self.started_time - lookback
+        // The watermark may be past it already, if it lies in a folder that was closed until now, which is forgotten with this scan.
+        let is_behind = self.compare_from.is_some_and(|from| file.modified_time < from);
+        is_behind
+            || file.modified_time < self.started_time - TimeDelta::hours(1)
+                && file.modified_time < self.started_time - lookback
     }
 
     /// What was counted, with the watermark that this pass allows if it saw all that it was to see.

@@ -18,8 +18,11 @@ const MAX_NAMES: usize = 1000;
 pub(crate) struct Postponed {
     /// Name to whether the watermark has passed it.
     before: BTreeMap<String, bool>,
+    /// Of those of earlier scans.
     met: BTreeSet<String>,
-    is_full: bool,
+    new: BTreeSet<String>,
+    /// Those of earlier scans in which something lies that finds no place.
+    kept: BTreeSet<String>,
 }
 
 impl Postponed {
@@ -33,28 +36,54 @@ impl Postponed {
     /// Those that a scan of these folders would not come to; none where it lists everything.
     pub(crate) fn out_of_reach(&self, store: &Store, folders: &[String]) -> Vec<String> {
         let listed: Vec<String> = folders.iter().map(|folder| store.folder_uri(folder)).collect();
-        let is_listed =
-            |uri: &&String| listed.is_empty() || listed.iter().any(|folder| uri.starts_with(folder));
+        let is_listed = |uri: &&String| {
+            listed.is_empty() || listed.iter().any(|folder| format!("{uri}/").starts_with(folder))
+        };
         let names = self.before.keys().filter(|uri| store.covers(uri) && !is_listed(uri));
         names.cloned().collect()
     }
 
     /// Whether this is one of the names, or lies in a folder that is one, so that it is compared however old it is.
     pub(crate) fn covers(&self, uri: &str) -> bool {
-        let is_known = |end: usize| self.before.contains_key(&uri[..end]);
-        !self.before.is_empty()
-            && (is_known(uri.len()) || uri.rmatch_indices('/').any(|(end, _)| is_known(end)))
+        self.above(uri).next().is_some()
+    }
+
+    /// Those of the names of earlier scans that are this one, or a folder in which it lies.
+    fn above<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = &'a str> {
+        let ends = std::iter::once(uri.len()).chain(uri.rmatch_indices('/').map(|(end, _)| end));
+        let is_any = !self.before.is_empty();
+        ends.take_while(move |_| is_any).map(|end| &uri[..end]).filter(|name| self.before.contains_key(*name))
     }
 
     /// A scan could not look at this name, or has left it for later. Whether the watermark may pass it.
     pub(crate) fn note(&mut self, uri: &str) -> bool {
-        let is_passed = self.before.get(uri).copied();
-        if is_passed.is_none() && self.before.len() + self.met.len() >= MAX_NAMES {
-            self.is_full = true;
-            return false;
+        if let Some(is_passed) = self.before.get(uri).copied() {
+            self.met.insert(uri.to_owned());
+            return is_passed;
         }
-        self.met.insert(uri.to_owned());
-        is_passed.unwrap_or(false)
+        if self.new.len() < MAX_NAMES {
+            self.new.insert(uri.to_owned());
+        } else if !self.new.contains(uri) {
+            let above: Vec<String> = self.above(uri).map(str::to_owned).collect();
+            self.kept.extend(above);
+        }
+        false
+    }
+
+    /// The new names that find a place beside those that are met again, and the names of earlier scans that are over. What finds no
+    /// place may lie in a folder that is one of the names, which stays then.
+    fn changes(&self) -> (Vec<&str>, Vec<&str>) {
+        let mut kept: BTreeSet<&str> = self.met.union(&self.kept).map(String::as_str).collect();
+        let mut added = Vec::new();
+        for uri in &self.new {
+            if kept.len() + added.len() < MAX_NAMES {
+                added.push(uri.as_str());
+            } else {
+                kept.extend(self.above(uri));
+            }
+        }
+        let over = self.before.keys().map(String::as_str).filter(|uri| !kept.contains(uri)).collect();
+        (added, over)
     }
 
     /// How many names the watermark has passed.
@@ -65,13 +94,9 @@ impl Postponed {
     /// After a scan that saw everything. To be committed before the watermark moves: a crash in between leaves a name too many,
     /// the other way round a name would be behind the watermark that no scan knows.
     pub(crate) async fn record(&self, client: &Client, dataset_id: i32) -> anyhow::Result<()> {
-        let met: Vec<&str> =
-            self.met.iter().filter(|uri| !self.before.contains_key(*uri)).map(String::as_str).collect();
-        let is_over = |uri: &&String| !self.is_full && !self.met.contains(*uri);
-        // What lies in a folder of that name may be among what found no place.
-        let looked_at: Vec<&str> = self.before.keys().filter(is_over).map(String::as_str).collect();
-        if !met.is_empty() || !looked_at.is_empty() {
-            answered(ledger::record_postponed(client, dataset_id, &met, &looked_at)).await?;
+        let (added, over) = self.changes();
+        if !added.is_empty() || !over.is_empty() {
+            answered(ledger::record_postponed(client, dataset_id, &added, &over)).await?;
         }
         Ok(())
     }
@@ -108,14 +133,33 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_place_holds_the_watermark() {
-        let mut postponed = postponed(&[("old", true)]);
-        for number in 1..MAX_NAMES {
-            postponed.note(&number.to_string());
+    fn a_thousand_names_are_remembered_and_those_that_are_met_again_count_once() {
+        let numbered: Vec<String> = (0..MAX_NAMES / 2).map(|number| format!("old{number}")).collect();
+        let names: Vec<(&str, bool)> = numbered.iter().map(|name| (name.as_str(), true)).collect();
+        let mut postponed = postponed(&names);
+        for number in 0..MAX_NAMES {
+            assert!(!postponed.note(&format!("new{number}")));
         }
-        assert!(!postponed.is_full);
-        assert!(!postponed.note("one more") && postponed.is_full);
-        assert!(postponed.note("old"));
-        assert_eq!(postponed.met.len(), MAX_NAMES);
+        for name in &numbered {
+            assert!(postponed.note(name));
+        }
+        let (added, over) = postponed.changes();
+        assert_eq!((added.len(), over.len()), (MAX_NAMES / 2, 0));
+    }
+
+    #[test]
+    fn names_that_are_over_make_room_except_for_folders_of_what_found_none() {
+        let numbered: Vec<String> = (0..MAX_NAMES).map(|number| format!("in/{number}")).collect();
+        let names: Vec<(&str, bool)> = numbered.iter().map(|name| (name.as_str(), true)).collect();
+        let mut postponed = postponed(&names);
+        for number in 0..MAX_NAMES {
+            postponed.note(&format!("in/new{number:04}"));
+        }
+        let (added, over) = postponed.changes();
+        assert_eq!((added.len(), over.len()), (MAX_NAMES, MAX_NAMES));
+        postponed.note("in/7/deep/a.csv");
+        let (added, over) = postponed.changes();
+        assert_eq!((added.len(), over.len()), (MAX_NAMES - 1, MAX_NAMES - 1));
+        assert!(!over.contains(&"in/7"));
     }
 }

@@ -262,6 +262,5 @@ async fn join_all(loads: &mut JoinSet<()>) {
 fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{host}-{}-{}", std::process::id(), &random[..4])
+    ledger::worker_name(host)
 }

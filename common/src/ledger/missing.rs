@@ -1,4 +1,5 @@
-//! Files that a load could not find. One process may lack a mount, so two must have missed a file before it counts as gone.
+//! Files that a load could not find. A host may lack a mount, so workers of two hosts, or a worker and a scanner, must have missed a
+//! file before it counts as gone.
 
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub async fn set_aside(
     Ok(())
 }
 
-/// Settles the attempt of a task whose only file was missing: FAILED if another process missed it long enough ago, or once
+/// Settles the attempt of a task whose only file was missing: FAILED if another host or a scanner missed it long enough ago, or once
 /// `retry_for` has passed since the first failure; else NEW again, due after a backoff.
 pub async fn miss(
     client: &Client,
@@ -59,13 +60,14 @@ pub async fn miss(
     error: &str,
     retry_for: Duration,
 ) -> Result<bool, tokio_postgres::Error> {
+    let (first_host, host) = (host_of("missed_by"), host_of("attempt.worker"));
     let statement = settling_and(
         &format!(
             "UPDATE longshore.task
              SET status = CASE WHEN first_failure_time <= now() - make_interval(secs => $4) OR EXISTS (
                      SELECT FROM longshore.file
                      JOIN longshore.attempt ON attempt.task_id = $1 AND attempt.attempt = $2
-                     WHERE file.task_id = $1 AND missed_time <= now() - {APART} AND missed_by <> attempt.worker
+                     WHERE file.task_id = $1 AND missed_time <= now() - {APART} AND {first_host} <> {host}
                  ) THEN 'FAILED' ELSE 'NEW' END,
                  first_failure_time = coalesce(first_failure_time, now()),
                  due_time = now() + (
@@ -102,17 +104,16 @@ pub struct MissedFile {
     pub stored: StoredFile,
 }
 
-/// At most `limit` files whose tasks wait, and that a worker, but no scanner, has missed long enough ago.
+/// At most `limit` files whose tasks wait, and that a worker has missed: first those that no scanner has missed, the oldest first.
 pub async fn missed_files(client: &Client, limit: i64) -> Result<Vec<MissedFile>, tokio_postgres::Error> {
-    let statement = format!(
+    let statement =
         "SELECT file.id, file.dataset_id, source_mark, uri, file_modified_time, size_in_bytes, etag
          FROM longshore.file
          JOIN longshore.task ON task.id = file.task_id
          JOIN longshore.dataset ON dataset.id = file.dataset_id
-         WHERE missed_time <= now() - {APART} AND missed_by <> $2 AND task.status = 'NEW'
-         ORDER BY missed_time LIMIT $1"
-    );
-    let rows = client.query(&statement, &[&limit, &SCANNER]).await?;
+         WHERE missed_time IS NOT NULL AND task.status = 'NEW'
+         ORDER BY missed_by = $2, missed_time LIMIT $1";
+    let rows = client.query(statement, &[&limit, &SCANNER]).await?;
     let missed = |row: &tokio_postgres::Row| MissedFile {
         id: row.get(0),
         dataset_id: row.get(1),
@@ -130,10 +131,32 @@ pub async fn missed_files(client: &Client, limit: i64) -> Result<Vec<MissedFile>
 /// Any scanner; no worker has a name like this.
 const SCANNER: &str = "a scanner";
 
-/// Records that a scanner misses these files, too: the next worker that does makes their tasks FAILED.
+/// Records that a scanner misses these files, too, where a worker has long enough ago: the next worker that does makes their tasks
+/// FAILED.
 pub async fn missed_by_scanner(client: &Client, file_ids: &[i64]) -> Result<u64, tokio_postgres::Error> {
-    let update = "UPDATE longshore.file SET missed_by = $2 WHERE id = ANY($1) AND missed_time IS NOT NULL";
-    client.execute(update, &[&file_ids, &SCANNER]).await
+    let update = format!(
+        "UPDATE longshore.file SET missed_by = $2
+         WHERE id = ANY($1) AND missed_time <= now() - {APART} AND missed_by <> $2"
+    );
+    client.execute(&update, &[&file_ids, &SCANNER]).await
+}
+
+/// Records that a scanner sees these files: what a worker has missed of them counts for nothing.
+pub async fn seen_by_scanner(client: &Client, file_ids: &[i64]) -> Result<u64, tokio_postgres::Error> {
+    let update = "UPDATE longshore.file SET missed_time = NULL, missed_by = NULL
+                  WHERE id = ANY($1) AND missed_time IS NOT NULL";
+    client.execute(update, &[&file_ids]).await
+}
+
+/// A name that no other worker has had: its host, its process and a random part.
+pub fn worker_name(host: &str) -> String {
+    let random = Uuid::new_v4().simple().to_string();
+    format!("{host}-{}-{}", std::process::id(), &random[..4])
+}
+
+/// SQL: the host in a worker's name. Workers of one host see the same mounts, also one that was started again.
+fn host_of(worker: &str) -> String {
+    format!("regexp_replace({worker}, '-[0-9]+-[0-9a-f]{{4}}$', '')")
 }
 
 /// Records what the root of a dataset's source was to a scan of this version of its spec that found something in it.

@@ -78,7 +78,10 @@ pub(crate) use leases::{MIGRATION_KEY, SINGLE_CLASS};
 pub use listing::{FileRow, TaskRow, TaskStatus, list_files, list_tasks};
 pub use loads::{FileLoad, RejectedRow, record_file_loads, record_rejects};
 pub use lost_messages::{LongestPublished, longest_published, overtaken_until, unpublish_page};
-pub use missing::{MissedFile, miss, missed_by_scanner, missed_files, record_source_mark, set_aside};
+pub use missing::{
+    MissedFile, miss, missed_by_scanner, missed_files, record_source_mark, seen_by_scanner, set_aside,
+    worker_name,
+};
 pub use objects::{KeptOut, PlacesTaken, WhyKeptOut, record_superseded, replacing, take_places};
 pub use outbox::{TASK_CHANNEL, Unpublished, mark_published, unpublished};
 pub use overview::{FileCounts, Overview, RowCounts, TaskCounts, open_published_tasks, overview};

@@ -65,7 +65,7 @@ async fn workers_without_their_mount_fail_no_file_and_one_with_it_loads_them() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_costs_its_neighbours_nothing_and_fails_once_two_workers_have_missed_it_ten_minutes_apart()
+async fn a_deleted_file_costs_its_neighbours_nothing_and_fails_once_workers_of_two_hosts_have_missed_it_ten_minutes_apart()
  {
     let stage = Stage::with_loans().await;
     put_files(&stage, 3);
@@ -82,7 +82,12 @@ async fn a_deleted_file_costs_its_neighbours_nothing_and_fails_once_two_workers_
     stage.scan().await;
     stage.drain().await;
     assert_eq!(stage.number(FAILED).await, 0);
+    // A worker of the same host sees the same mounts.
     ten_minutes_pass(&stage).await;
+    stage.scan().await;
+    stage.drain().await;
+    assert_eq!(stage.number(FAILED).await, 0);
+    stage.client().await.batch_execute("UPDATE longshore.file SET missed_by = 'another-host-1-abcd' WHERE missed_by IS NOT NULL; UPDATE longshore.task SET due_time = now()").await.unwrap();
     stage.scan().await;
     stage.drain().await;
     let failed = stage.texts("SELECT failure_msg FROM longshore.etl_task WHERE status = 'FAILED'").await;
@@ -149,4 +154,19 @@ async fn a_deleted_file_fails_once_the_only_worker_and_a_scanner_have_missed_it(
     // The same worker missed it each time.
     assert_eq!(stage.number("SELECT count(DISTINCT worker) FROM longshore.attempt").await, 1);
     assert_eq!(stage.loans().await, (10, 10));
+}
+
+#[tokio::test]
+async fn a_file_that_the_scanner_sees_was_never_missed() {
+    let stage = Stage::with_loans().await;
+    put_files(&stage, 1);
+    stage.scan().await;
+    let (path, away) = (stage.inbox.join("0.csv"), stage.folder().join("away"));
+    std::fs::rename(&path, &away).unwrap();
+    stage.drain().await;
+    let missed = "SELECT count(*) FROM longshore.file WHERE missed_time IS NOT NULL";
+    assert_eq!(stage.number(missed).await, 1);
+    std::fs::rename(&away, &path).unwrap();
+    let _scanner = stage.spawn(&["scanner"]);
+    eventually("it is missed no longer", || async { stage.number(missed).await == 0 }).await;
 }
