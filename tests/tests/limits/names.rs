@@ -1,7 +1,7 @@
 //! Which names wait, and which are limits.
 
 /// What takes a future and gives up waiting for it. The rooms' own: `within` of the queue, `answered` of scanner, store and
-/// migrations, `answer` of a message's receipt, `in_thread` of the watches, and `wait_for`, each of whose tries has a limit.
+/// migrations, `answer` of a message's receipt, and `wait_for`, each of whose tries has a limit.
 const LIMITS: &[&str] = &["timeout", "timeout_at", "within", "answered", "answer", "wait_for"];
 
 /// Waits for a thread, also for what it sends: a mount that is dead keeps it. In all of the product.
