@@ -1,0 +1,77 @@
+//! Every wait of the product for a server, a thread or a child process has a limit: one where it is written, or a reason
+//! in [`allowed`] why a limit of the caller, or none, is right.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod allowed;
+mod finder;
+mod finding;
+mod macros;
+mod names;
+
+use std::{fs, path::Path};
+
+use allowed::{ALLOWED, Allowed};
+use finder::{Wait, unlimited_waits};
+use walkdir::WalkDir;
+
+/// The folders of what runs at a user's.
+const PRODUCT: [&str; 4] = ["common/src", "scanner/src", "worker/src", "cli/src"];
+
+/// The books: whoever calls them sets the limit.
+const BOOKS: &str = "common/src/ledger";
+
+const ADVICE: &str = "Wait with a limit (`timeout`, or the room's own: `answered` in the scanner, `within` in the queue). \
+     If a caller's limit holds for it, or none is right, say why in tests/tests/limits/allowed.rs.";
+
+#[test]
+fn every_wait_has_a_limit_or_a_reason_why_not() {
+    let waits = waits_of_product();
+    assert!(waits.len() > 20, "the product was not found");
+    let has_reason = |wait: &&Wait| ALLOWED.iter().any(|allowed| allowed.covers(wait));
+    let unlimited: Vec<String> = waits.iter().filter(|wait| !has_reason(wait)).map(in_words).collect();
+    assert!(unlimited.is_empty(), "These wait without a limit:\n{}\n{ADVICE}", unlimited.concat());
+}
+
+#[test]
+fn every_reason_is_still_needed() {
+    let waits = waits_of_product();
+    let is_needed = |allowed: &&Allowed| waits.iter().any(|wait| allowed.covers(wait));
+    let in_words = |a: &Allowed| format!("  {}: `{}` in `{}` ({})\n", a.file, a.name, a.function, a.reason);
+    let unneeded: Vec<String> = ALLOWED.iter().filter(|allowed| !is_needed(allowed)).map(in_words).collect();
+    assert!(
+        unneeded.is_empty(),
+        "Nothing waits here without a limit any more; remove it from tests/tests/limits/allowed.rs:\n{}",
+        unneeded.concat()
+    );
+}
+
+impl Allowed {
+    fn covers(&self, wait: &Wait) -> bool {
+        let is = |pattern: &str, name: &str| pattern == "*" || pattern == name;
+        self.file == wait.file && is(self.function, &wait.function) && is(self.name, &wait.name)
+    }
+}
+
+fn in_words(wait: &Wait) -> String {
+    format!("  {}: `{}` in `{}`\n", wait.file, wait.name, wait.function)
+}
+
+fn waits_of_product() -> Vec<Wait> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let entries = PRODUCT.iter().flat_map(|folder| WalkDir::new(root.join(folder)).sort_by_file_name());
+    let mut waits = Vec::new();
+    for entry in entries {
+        let entry = entry.unwrap();
+        let file = entry.path().strip_prefix(root).unwrap().to_str().unwrap();
+        if file.ends_with(".rs") && !file.starts_with(BOOKS) && !is_of_tests(file) {
+            waits.extend(unlimited_waits(file, &fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+    waits
+}
+
+/// Whether a file holds unit tests: what makes it a module of tests stands where it is declared, not in it.
+fn is_of_tests(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/tests/")
+}
