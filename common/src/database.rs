@@ -23,6 +23,8 @@ mod fitness;
 mod listener;
 mod migration;
 mod opening;
+#[cfg(test)]
+mod tests;
 
 pub use error_kinds::{is_of_another_schema, is_transient};
 pub use fitness::ConnectionCounts;
@@ -96,20 +98,20 @@ impl Database {
 
     /// A pool of at most `size` connections, each made when it is first needed and closed when it was not used for a minute.
     pub fn pool(&self, size: usize) -> anyhow::Result<Pool> {
-        self.pool_of(size, Opening { settings: "", checks_schema: true })
+        self.pool_of(size, OPEN_LIMIT, Opening { settings: "", checks_schema: true })
     }
 
     /// One connection for signs of life. They need not survive a crash, and must not wait for a disk or a standby.
     pub fn heartbeat_pool(&self) -> anyhow::Result<Pool> {
-        self.pool_of(1, Opening { settings: "SET synchronous_commit = off", checks_schema: true })
+        self.pool_of(1, OPEN_LIMIT, Opening { settings: "SET synchronous_commit = off", checks_schema: true })
     }
 
     /// One connection, whatever schema the database has.
     pub fn unchecked_pool(&self) -> anyhow::Result<Pool> {
-        self.pool_of(1, Opening { settings: "", checks_schema: false })
+        self.pool_of(1, OPEN_LIMIT, Opening { settings: "", checks_schema: false })
     }
 
-    fn pool_of(&self, size: usize, opening: Opening) -> anyhow::Result<Pool> {
+    fn pool_of(&self, size: usize, limit: Duration, opening: Opening) -> anyhow::Result<Pool> {
         // Fast checks only whether the connection is closed. It need not do more, though no recycling method rolls a
         // transaction back: a `Session` on which anything failed does not come back to the pool.
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -120,16 +122,15 @@ impl Database {
             }
             None => Manager::from_config(self.config.clone(), NoTls, manager_config),
         };
-        let timeout = Some(OPEN_LIMIT);
         let pool = Pool::builder(manager)
             .max_size(size)
             // Those that are not needed stay unused, and are closed.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts { wait: timeout, create: timeout, recycle: timeout })
+            .timeouts(Timeouts { wait: Some(limit), create: Some(limit), recycle: Some(limit) })
             .post_create(Hook::async_fn(move |client, _| {
                 // The pool's own limits do not hold for its hooks.
-                Box::pin(opening::open_within(OPEN_LIMIT, client, opening).map_err(hook_error))
+                Box::pin(opening::open_within(limit, client, opening).map_err(hook_error))
             }))
             .build()?;
         close_unused(&pool);

@@ -62,6 +62,28 @@ async fn a_file_is_loaded_as_it_comes_without_a_scan() {
     assert!(scanner.log().contains("scanner stopped: told to"), "{}", scanner.log());
 }
 
+/// As in a mount that was dead and is replaced: the thread that looks never comes back.
+#[tokio::test]
+async fn a_look_that_hangs_costs_the_watch_and_no_file() {
+    let stage = continuous_stage().await;
+    let hangs = [("FAILPOINTS", "watch::sort_out=1*sleep(600000)->off"), ("LONGSHORE_STALL_LIMIT", "3s")];
+    let mut scanner = stage.spawn_with(&["scanner"], &hangs);
+    scanner.logs("watching the folder").await;
+    eventually("the first scan", || async { stage.number(SCANS).await == 1 }).await;
+    let _worker = stage.spawn(&["worker"]);
+    stage.put("a.csv", loan_file(1..=2));
+    scanner.logs("the file system did not answer within 3s").await;
+    loaded(&stage, 2).await;
+    eventually("the folder is watched again", || async {
+        scanner.log().matches("watching the folder").count() == 2
+    })
+    .await;
+    stage.put("b.csv", loan_file(3..=4));
+    loaded(&stage, 4).await;
+    scanner.signal("TERM");
+    assert!(scanner.ended().await.success());
+}
+
 #[tokio::test]
 async fn a_file_in_a_folder_that_did_not_exist_is_loaded() {
     let stage = continuous_stage().await;

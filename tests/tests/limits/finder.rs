@@ -54,7 +54,10 @@ impl Finder<'_> {
         let mut passed = PassedToLimits::default();
         passed.visit_block(block);
         self.functions.push(Function { name, limited: passed.0, locals: HashMap::new() });
+        // A function is not called where it is written.
+        let limits = std::mem::take(&mut self.limits);
         self.visit_block(block);
+        self.limits = limits;
         self.functions.pop();
     }
 
@@ -196,7 +199,7 @@ impl<'ast> Visit<'ast> for PassedToLimits {
 }
 
 /// A name with its path; empty for any other expression.
-fn path_of(expression: &Expr) -> String {
+pub(crate) fn path_of(expression: &Expr) -> String {
     let Expr::Path(path) = expression else { return String::new() };
     path.path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::")
 }

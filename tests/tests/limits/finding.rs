@@ -1,6 +1,9 @@
 //! The finder can fail: what it finds, and what not.
 
-use crate::finder::{Wait, unlimited_waits};
+use crate::{
+    callers::functions_that_call,
+    finder::{Wait, unlimited_waits},
+};
 
 /// What is found in the body of a function in a file of the scanner.
 fn found_in(body: &str) -> Vec<String> {
@@ -27,6 +30,7 @@ fn an_await_is_found_wherever_it_is_hidden() {
         ("tokio::select! { biased; () = stop.cancelled() => client.query(sql, &[]).await }", "query"),
         ("tokio::join!(client.query(sql, &[]), other);", "query"),
         ("tokio::spawn(async move { thread.ended().await });", "ended"),
+        ("answered(async { async fn inner() { client.query(sql, &[]).await } }).await?;", "query"),
         ("timeout(LIMIT, client.query(first, &[])).await?; client.execute(second, &[]).await?;", "execute"),
     ];
     for (body, name) in cases {
@@ -54,4 +58,12 @@ fn what_waits_for_no_server_and_what_is_a_test_is_not_found() {
     assert!(found_in("tokio::time::sleep(wait).await; stop.cancelled().await;").is_empty());
     let test = "#[cfg(test)] mod tests { async fn a_test() { client.query(sql, &[]).await; } }";
     assert!(unlimited_waits("scanner/src/relay.rs", test).is_empty());
+}
+
+#[test]
+fn a_function_has_a_limit_only_where_it_calls_one() {
+    let source = "async fn with() { tokio::select! { _ = tokio::time::timeout(LIMIT, c.next()) => {} } }
+        impl A { async fn by_method(&self) { pool.timeout(all) } async fn without(&self) { timeout.await } }";
+    let found = functions_that_call(source, |name| name.ends_with("timeout"));
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["by_method", "with"]);
 }

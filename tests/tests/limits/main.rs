@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod allowed;
+mod callers;
 mod finder;
 mod finding;
 mod macros;
@@ -11,8 +12,10 @@ mod names;
 
 use std::{fs, path::Path};
 
-use allowed::{ALLOWED, Allowed};
+use allowed::{ALLOWED, Allowed, Reason};
+use callers::functions_that_call;
 use finder::{Wait, unlimited_waits};
+use names::{LIMITS, is_clock, is_limit};
 use walkdir::WalkDir;
 
 /// The folders of what runs at a user's.
@@ -37,13 +40,49 @@ fn every_wait_has_a_limit_or_a_reason_why_not() {
 fn every_reason_is_still_needed() {
     let waits = waits_of_product();
     let is_needed = |allowed: &&Allowed| waits.iter().any(|wait| allowed.covers(wait));
-    let in_words = |a: &Allowed| format!("  {}: `{}` in `{}` ({})\n", a.file, a.name, a.function, a.reason);
+    let in_words = |a: &Allowed| format!("  {}: `{}` in `{}` ({:?})\n", a.file, a.name, a.function, a.reason);
     let unneeded: Vec<String> = ALLOWED.iter().filter(|allowed| !is_needed(allowed)).map(in_words).collect();
     assert!(
         unneeded.is_empty(),
         "Nothing waits here without a limit any more; remove it from tests/tests/limits/allowed.rs:\n{}",
         unneeded.concat()
     );
+}
+
+#[test]
+fn a_caller_that_is_named_as_a_limit_has_one() {
+    let product = product();
+    for Allowed { file, function, reason, .. } in ALLOWED {
+        let (caller_file, caller) = match reason {
+            Reason::LimitOf(caller_file, caller) => (caller_file, caller),
+            Reason::Because(why) => {
+                assert!(why.ends_with('.'), "`{function}` in {file}: a sentence says why");
+                continue;
+            }
+        };
+        let has_limit = product.iter().any(|(name, source)| {
+            name == caller_file
+                && functions_that_call(source, |name| is_limit(name) || is_clock(name)).contains(*caller)
+        });
+        assert!(has_limit, "`{function}` in {file}: `{caller}` in {caller_file} has no limit. {ADVICE}");
+    }
+}
+
+#[test]
+fn what_counts_as_a_limit_has_a_clock() {
+    let product = product();
+    for limit in LIMITS.iter().filter(|limit| !is_clock(limit)) {
+        let definitions = [format!("async fn {limit}<"), format!("async fn {limit}(")];
+        let is_defined = |source: &str| definitions.iter().any(|definition| source.contains(definition));
+        let files: Vec<_> = product.iter().filter(|(_, source)| is_defined(source)).collect();
+        assert!(!files.is_empty(), "there is no function `{limit}` any more");
+        for (file, source) in files {
+            assert!(
+                functions_that_call(source, is_clock).contains(*limit),
+                "`{limit}` in {file} has no time-out"
+            );
+        }
+    }
 }
 
 impl Allowed {
@@ -58,17 +97,22 @@ fn in_words(wait: &Wait) -> String {
 }
 
 fn waits_of_product() -> Vec<Wait> {
+    product().iter().flat_map(|(file, source)| unlimited_waits(file, source)).collect()
+}
+
+/// Its files, by name, without the books and the tests.
+fn product() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let entries = PRODUCT.iter().flat_map(|folder| WalkDir::new(root.join(folder)).sort_by_file_name());
-    let mut waits = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let entry = entry.unwrap();
         let file = entry.path().strip_prefix(root).unwrap().to_str().unwrap();
         if file.ends_with(".rs") && !file.starts_with(BOOKS) && !is_of_tests(file) {
-            waits.extend(unlimited_waits(file, &fs::read_to_string(entry.path()).unwrap()));
+            files.push((file.to_owned(), fs::read_to_string(entry.path()).unwrap()));
         }
     }
-    waits
+    files
 }
 
 /// Whether a file holds unit tests: what makes it a module of tests stands where it is declared, not in it.

@@ -2,7 +2,10 @@
 
 /// What takes a future and gives up waiting for it. The rooms' own: `within` of the queue, `answered` of scanner, store and
 /// migrations, `answer` of a message's receipt, and `wait_for`, each of whose tries has a limit.
-const LIMITS: &[&str] = &["timeout", "timeout_at", "within", "answered", "answer", "wait_for"];
+pub(crate) const LIMITS: &[&str] = &["timeout", "timeout_at", "within", "answered", "answer", "wait_for"];
+
+/// The limits of libraries, and the clock of a load: what a function must call that counts as a limit.
+const CLOCKS: &[&str] = &["timeout", "timeout_at", "timeouts", "with_read_timeout", "stalled"];
 
 /// Waits for a thread, also for what it sends: a mount that is dead keeps it. In all of the product.
 const THREADS: &[&str] = &["spawn_blocking", "ended"];
@@ -93,6 +96,11 @@ pub(crate) fn is_wait(file: &str, name: &str) -> bool {
 /// Whether what is passed to this name stands under its limit.
 pub(crate) fn is_limit(name: &str) -> bool {
     LIMITS.contains(&last_segment(name))
+}
+
+/// Whether this name is a limit that rests on no other.
+pub(crate) fn is_clock(name: &str) -> bool {
+    CLOCKS.contains(&last_segment(name))
 }
 
 fn last_segment(name: &str) -> &str {
