@@ -118,7 +118,7 @@ pub(crate) const ALLOWED: &[Allowed] = &[
     allowed("common/src/store/listed_keys.rs", "call", "*", CLIENT),
     allowed(
         "common/src/store/after_load.rs",
-        "take",
+        "on_a_thread",
         "ended",
         LimitOf("scanner/src/after_load.rs", "try_all"),
     ),
