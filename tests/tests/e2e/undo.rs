@@ -117,8 +117,8 @@ async fn a_reload_that_fails_leaves_the_old_rows() {
     stage.ok(&["reload", path.to_str().unwrap()]).await;
     stage.scan().await;
     stage.drain().await;
-    // Ten minutes later, another worker misses it as well.
-    let pass = "UPDATE longshore.file SET missed_time = missed_time - interval '10 min';
+    // Ten minutes after a worker of another host, this one misses it as well.
+    let pass = "UPDATE longshore.file SET missed_time = missed_time - interval '10 min', missed_by = 'another-host-1-abcd';
                 UPDATE longshore.task SET due_time = now()";
     stage.client().await.batch_execute(pass).await.unwrap();
     stage.scan().await;

@@ -131,7 +131,8 @@ const CRON_EVERY: Duration = Duration::from_secs(5);
 
 /// Ten minutes pass for what was missed, and nothing that was missed waits out its backoff.
 const MISSED_LONG_AGO: &str = "
-    UPDATE longshore.file SET missed_time = missed_time - interval '10 min' WHERE missed_time IS NOT NULL;
+    UPDATE longshore.file SET missed_time = missed_time - interval '10 min', missed_by = 'another-host-1-abcd'
+    WHERE missed_time IS NOT NULL;
     UPDATE longshore.task SET due_time = now() WHERE id IN (
         SELECT id FROM longshore.task
         WHERE status = 'NEW' AND due_time > now() AND (failure_msg LIKE '%on this machine%' OR EXISTS (
